@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Delivery of a cancel, in the context of the thread that is cancelled.
+ *
+ * A canceller only notes what it wants in the record and queues task work.  The
+ * work wakes an interruptible sleep; the system call unwinds as for a signal,
+ * and the work runs on the way to user mode, before the restart logic looks at
+ * the result.  Only there, where the thread can neither begin nor end a call,
+ * is the cancel matched with the thread's generation:
+ *
+ *	canceller			thread
+ *	---------			------
+ *	pending = 5			gen = 5, enters read()
+ *	queue work
+ *					work: gen is 5: in effect
+ *					read() fails with ECANCELED
+ *
+ *	pending = 5			gen = 5, leaves read() with data
+ *	queue work			gen = 6
+ *					work: gen is 6: too late, dropped
+ *
+ *	pending = NEXT			gen = 6 (idle)
+ *	queue work
+ *					work: gen is even: stays pending
+ *					gen = 7, enters read(), about to sleep
+ *					rearm.c queues the work again
+ *					work: takes 7: in effect
+ *
+ * A result is replaced only when it is one of the codes by which the kernel
+ * marks a call that was interrupted before it did anything.  Any other result
+ * is kept, and the cancel stays pending.
+ *
+ * Locking: see thread.c.  rpcc_thread.lock protects the state; the slot is
+ * written only here, by the thread itself, so user space needs no atomics.
+ */
+#include <linux/kernel.h>
+#include <linux/ptrace.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+
+#include "broken.h"
+#include "deliver.h"
+#include "rearm.h"
+#include "syscalls.h"
+#include "thread.h"
+#include "timer.h"
+#include "trace.h"
+
+/* Shows the slot's thread what is pending. */
+static void rpcc_deliver_show(struct rpcc_thread *t, u64 cancel)
+{
+	if (!t->slot)
+		return;
+
+	WRITE_ONCE(t->slot->reason, t->reason);
+	WRITE_ONCE(t->slot->cancel, cancel);
+}
+
+/* Tells pollers and readers of handles. */
+static void rpcc_deliver_event(struct rpcc_thread *t)
+{
+	t->event.gen = t->pending;
+	t->event.reason = t->reason;
+	t->event.deadline = t->grace_end;
+	t->events++;
+	if (rpcc_broken(RPCC_BROKEN_TWICE))
+		t->events++;
+}
+
+/* The pending cancel is over; its waiters learn what became of it. */
+static void rpcc_deliver_finish(struct rpcc_thread *t)
+{
+	t->last_gen = t->pending;
+	t->last_result = t->told ? RPCCANCEL_RESULT_ENDED :
+				   RPCCANCEL_RESULT_TOO_LATE;
+	if (!t->told)
+		trace_rpccancel_too_late(t->task, t->pending);
+
+	t->pending = 0;
+	t->reason = 0;
+	t->told = false;
+	t->delivered = false;
+	t->grace_end = 0;
+	WRITE_ONCE(t->refuse, 0);
+	rpcc_timer_program(t);
+	rpcc_deliver_show(t, 0);
+}
+
+/* A cancel that waited for the next call has found one that it must not hit. */
+static bool rpcc_deliver_excluded(struct rpcc_thread *t, u32 flags)
+{
+	u64 grace = t->grace;
+
+	if (flags & RPCCANCEL_SLOT_NO_CANCEL)
+		return true;
+	if (grace == RPCCANCEL_GRACE_TARGET)
+		grace = READ_ONCE(t->slot->grace);
+
+	return flags & RPCCANCEL_SLOT_FINITE && grace == RPCCANCEL_INFINITE;
+}
+
+/* The grace starts when the thread's runtime is told. */
+static void rpcc_deliver_start_grace(struct rpcc_thread *t)
+{
+	u64 now = ktime_get_ns(), grace = t->grace, end;
+
+	if (grace == RPCCANCEL_GRACE_TARGET)
+		grace = READ_ONCE(t->slot->grace);
+	if (!grace) {
+		t->reason |= RPCCANCEL_REASON_GRACE;
+		return;
+	}
+	if (grace >= KTIME_MAX - now)
+		return;
+
+	end = now + grace;
+	if (!t->grace_end || end < t->grace_end)
+		t->grace_end = end;
+	rpcc_timer_program(t);
+}
+
+/* Tells a generation that it is cancelled, and again when that gets worse. */
+static void rpcc_deliver_tell(struct rpcc_thread *t, u32 flags)
+{
+	const u32 ends = RPCCANCEL_REASON_GRACE | RPCCANCEL_REASON_DEADLINE;
+	bool call = (flags & RPCCANCEL_MODE_MASK) == RPCCANCEL_MODE_CALL;
+	u32 shown = t->event.reason;
+
+	if (call && !(t->reason & ends))
+		rpcc_deliver_start_grace(t);
+
+	if (t->told && t->event.gen == t->pending && shown == t->reason &&
+	    t->event.deadline == t->grace_end)
+		return;
+
+	t->told = true;
+	t->delivered |= call;
+	if (!call || t->reason & ends)
+		WRITE_ONCE(t->refuse, t->pending);
+	rpcc_deliver_show(t, t->pending);
+	rpcc_deliver_event(t);
+}
+
+/*
+ * Matches what is pending with the generation the thread is in.  The thread
+ * cannot change its generation meanwhile: it is here.
+ */
+static void rpcc_deliver_match(struct rpcc_thread *t)
+{
+	u64 gen = t->slot ? READ_ONCE(t->slot->gen) : 0;
+	u32 flags;
+
+	if (t->deadline && t->deadline_gen != gen) {
+		t->deadline = 0;
+		rpcc_timer_program(t);
+	}
+	if (!t->pending)
+		return;
+
+	if (t->pending == RPCCANCEL_GEN_NEXT && !(gen & 1)) {
+		WRITE_ONCE(t->refuse, RPCCANCEL_GEN_NEXT);
+		rpcc_deliver_show(t, RPCCANCEL_GEN_NEXT);
+		return;
+	}
+
+	if (rpcc_broken(RPCC_BROKEN_NEXT) && gen & 1)
+		t->pending = gen;
+
+	flags = t->slot ? READ_ONCE(t->slot->flags) : 0;
+	if (t->pending == RPCCANCEL_GEN_NEXT) {
+		t->pending = gen;
+		if (rpcc_deliver_excluded(t, flags))
+			rpcc_deliver_finish(t);
+		else
+			rpcc_deliver_tell(t, flags);
+	} else if (t->pending == gen) {
+		rpcc_deliver_tell(t, flags);
+	} else {
+		rpcc_deliver_finish(t);
+	}
+}
+
+static int rpcc_deliver_error(struct rpcc_thread *t)
+{
+	int error = READ_ONCE(t->slot->error);
+
+	if (error >= 1 && error <= MAX_ERRNO)
+		return error;
+
+	return t->reason & RPCCANCEL_REASON_CANCEL ? ECANCELED : ETIMEDOUT;
+}
+
+/* Refuses the system call that the thread comes out of, if it may be. */
+static bool rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
+{
+	u32 classes, class;
+	int error;
+
+	if (!t->refuse || t->refuse != t->pending ||
+	    t->pending == RPCCANCEL_GEN_NEXT)
+		return false;
+
+	class = rpcc_syscall_class(current, regs, &current->restart_block);
+	classes = READ_ONCE(t->slot->classes) ?: RPCCANCEL_CLASS_DEFAULT;
+	if (!(class & classes))
+		return false;
+	if (!rpcc_syscall_interrupted(regs) &&
+	    !(rpcc_broken(RPCC_BROKEN_DATA) && class & RPCCANCEL_CLASS_READ &&
+	      regs_return_value(regs) > 0))
+		return false;
+
+	error = rpcc_deliver_error(t);
+	rpcc_syscall_refuse(regs, error);
+	t->delivered = true;
+	WRITE_ONCE(t->slot->refused, READ_ONCE(t->slot->refused) + 1);
+	trace_rpccancel_deliver(t->task, t->pending, error);
+
+	return true;
+}
+
+/**
+ * rpcc_deliver() - bring the calling thread up to date with its record
+ * @t:		its record
+ *
+ * Matches, tells, refuses, and keeps the scheduler hook registered for as long
+ * as something is pending.
+ */
+void rpcc_deliver(struct rpcc_thread *t)
+{
+	struct pt_regs *regs = current_pt_regs();
+	bool refused = false, rearm = false;
+
+	spin_lock_irq(&t->lock);
+	if (!t->gone) {
+		rpcc_deliver_match(t);
+		refused = rpcc_deliver_refuse(t, regs);
+		rearm = t->pending;
+	}
+	spin_unlock_irq(&t->lock);
+
+	if (!refused)
+		rpcc_syscall_resume(regs);
+
+	if (rearm)
+		rpcc_rearm_on(t);
+	else
+		rpcc_rearm_off(t);
+
+	/* Pairs with the barrier in prepare_to_wait(), as in the poll side. */
+	if (wq_has_sleeper(&t->wait))
+		wake_up_all(&t->wait);
+}
+
+static void rpcc_deliver_work(struct callback_head *work)
+{
+	struct rpcc_thread *t = container_of(work, struct rpcc_thread, work);
+
+	/* First, so that a cancel from here on queues the work again. */
+	clear_bit(RPCC_QUEUED, &t->bits);
+	/* Pairs with test_and_set_bit() in rpcc_deliver_kick(). */
+	smp_mb__after_atomic();
+
+	if (current->flags & PF_EXITING) {
+		rpcc_rearm_off(t);
+		rpcc_thread_exited(t);
+	} else {
+		rpcc_deliver(t);
+	}
+
+	rpcc_thread_put(t);
+}
+
+/**
+ * rpcc_deliver_kick() - make the thread look at its record soon
+ * @t:		the record
+ *
+ * Any context, but not with a run queue lock.  Work that is queued cannot be
+ * withdrawn; it holds a reference, and with it the module.  A thread that is
+ * past running task work will exit; what is pending is then of no interest.
+ */
+void rpcc_deliver_kick(struct rpcc_thread *t)
+{
+	if (test_and_set_bit(RPCC_QUEUED, &t->bits))
+		return;
+
+	rpcc_thread_get(t);
+	if (task_work_add(t->task, &t->work, TWA_SIGNAL)) {
+		clear_bit(RPCC_QUEUED, &t->bits);
+		rpcc_thread_put(t);
+	}
+}
+
+/**
+ * rpcc_deliver_end() - the record has left the table
+ * @t:		the record
+ *
+ * Wakes all who wait for its thread.  If the scheduler hook is still
+ * registered, only the thread itself can take it off: it is kicked to do so.
+ */
+void rpcc_deliver_end(struct rpcc_thread *t)
+{
+	spin_lock_irq(&t->lock);
+	WRITE_ONCE(t->gone, true);
+	t->pending = 0;
+	t->deadline = 0;
+	t->grace_end = 0;
+	WRITE_ONCE(t->refuse, 0);
+	rpcc_timer_program(t);
+	spin_unlock_irq(&t->lock);
+
+	if (test_bit(RPCC_ARMED, &t->bits))
+		rpcc_deliver_kick(t);
+	wake_up_all(&t->wait);
+}
+
+/**
+ * rpcc_deliver_init() - prepare a new record
+ * @t:		the record
+ */
+void rpcc_deliver_init(struct rpcc_thread *t)
+{
+	init_task_work(&t->work, rpcc_deliver_work);
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What makes a cancel sticky: it is delivered again each time the thread is
+ * about to sleep in a system call that has to be refused.
+ *
+ * A preempt notifier exists only on a thread with a cancel pending.  When
+ * the thread is switched out, sched_out sees it go to sleep.  The run queue lock
+ * is held there, so it cannot be woken from inside: an irq_work does that, as
+ * soon as the lock is released.  No wake-up is lost and nothing polls:
+ *
+ *	canceller			thread
+ *	---------			------
+ *	queue work			enters read(), not asleep yet
+ *					  (the work is seen before it sleeps,
+ *					  or it runs on the way to user mode:)
+ *	1.				schedule(): a signal is pending: no sleep
+ *	2.				back in user mode: work runs, registers
+ *					  the notifier; enters read(), sleeps:
+ *					  sched_out -> irq_work -> work
+ *
+ * The irq_work that queues the work must be a hard one, or PREEMPT_RT would run
+ * it in a thread of lower priority.  The one that reports a death wakes waiters,
+ * so it must not be.
+ *
+ * Lifetime: a registered notifier holds a reference on the record.  Only the
+ * thread itself can take it off, in its own context; if it exits before, its
+ * very last switch shows state TASK_DEAD, after which the scheduler never looks
+ * at its notifiers again.  Locking: none; sched_out reads @refuse and the
+ * slot, the rest is done by the work under rpcc_thread.lock.
+ *
+ * Kernels without preempt notifiers get a timer with a bounded back-off instead.
+ */
+#include <linux/hrtimer.h>
+#include <linux/irq_work.h>
+#include <linux/preempt.h>
+#include <linux/ptrace.h>
+#include <linux/sched.h>
+#include <linux/sched/jobctl.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
+
+#include "broken.h"
+#include "deliver.h"
+#include "rearm.h"
+#include "syscalls.h"
+#include "thread.h"
+#include "trace.h"
+
+#ifdef CONFIG_PREEMPT_NOTIFIERS
+
+/* Whether the sleep that the current task is about to begin is to be refused. */
+static bool rpcc_rearm_wanted(struct rpcc_thread *t)
+{
+	u64 refuse = READ_ONCE(t->refuse);
+	u32 class, classes;
+	u64 gen;
+
+	if (!refuse || !(READ_ONCE(current->__state) & TASK_INTERRUPTIBLE) ||
+	    signal_pending(current))
+		return false;
+
+	/* The freezer sleeps interruptibly, but after the system call. */
+	if (READ_ONCE(current->jobctl) & JOBCTL_TRAP_FREEZE)
+		return false;
+
+	gen = READ_ONCE(t->slot->gen);
+	if (!(gen & 1) || (refuse != gen && refuse != RPCCANCEL_GEN_NEXT))
+		return false;
+
+	class = rpcc_syscall_class(current, current_pt_regs(),
+				   &current->restart_block);
+	classes = READ_ONCE(t->slot->classes) ?: RPCCANCEL_CLASS_DEFAULT;
+
+	return class & classes;
+}
+
+static void rpcc_rearm_sched_out(struct preempt_notifier *notifier,
+				 struct task_struct *next)
+{
+	struct rpcc_thread *t = container_of(notifier, struct rpcc_thread, rearm);
+
+	if (READ_ONCE(current->__state) == TASK_DEAD) {
+		irq_work_queue(&t->death);
+		return;
+	}
+	if (!READ_ONCE(t->slot) || rpcc_broken(RPCC_BROKEN_LOSE))
+		return;
+	if (rpcc_rearm_wanted(t)) {
+		trace_rpccancel_rearm(t->task, t->refuse);
+		irq_work_queue(&t->kick);
+	}
+}
+
+static void rpcc_rearm_sched_in(struct preempt_notifier *notifier, int cpu)
+{
+}
+
+static struct preempt_ops rpcc_rearm_ops = {
+	.sched_in = rpcc_rearm_sched_in,
+	.sched_out = rpcc_rearm_sched_out,
+};
+
+static void rpcc_rearm_kick(struct irq_work *kick)
+{
+	rpcc_deliver_kick(container_of(kick, struct rpcc_thread, kick));
+}
+
+static void rpcc_rearm_death(struct irq_work *death)
+{
+	struct rpcc_thread *t = container_of(death, struct rpcc_thread, death);
+
+	wake_up_all(&t->wait);
+	rpcc_thread_put(t);
+}
+
+/**
+ * rpcc_rearm_init() - prepare a new record
+ * @t:		the record
+ */
+void rpcc_rearm_init(struct rpcc_thread *t)
+{
+	preempt_notifier_init(&t->rearm, &rpcc_rearm_ops);
+	t->kick = IRQ_WORK_INIT_HARD(rpcc_rearm_kick);
+	init_irq_work(&t->death, rpcc_rearm_death);
+}
+
+/**
+ * rpcc_rearm_on() - watch the calling thread go to sleep
+ * @t:		its record
+ */
+void rpcc_rearm_on(struct rpcc_thread *t)
+{
+	if (test_and_set_bit(RPCC_ARMED, &t->bits))
+		return;
+
+	rpcc_thread_get(t);
+	preempt_disable();
+	preempt_notifier_register(&t->rearm);
+	preempt_enable();
+}
+
+/**
+ * rpcc_rearm_off() - stop watching the calling thread
+ * @t:		its record
+ */
+void rpcc_rearm_off(struct rpcc_thread *t)
+{
+	if (!test_bit(RPCC_ARMED, &t->bits))
+		return;
+
+	preempt_disable();
+	preempt_notifier_unregister(&t->rearm);
+	preempt_enable();
+	clear_bit(RPCC_ARMED, &t->bits);
+	irq_work_sync(&t->kick);
+	rpcc_thread_put(t);
+}
+
+/**
+ * rpcc_rearm_module_init() - switch the scheduler's hook on, at module load
+ *
+ * Return: 0.
+ */
+int rpcc_rearm_module_init(void)
+{
+	preempt_notifier_inc();
+
+	return 0;
+}
+
+/**
+ * rpcc_rearm_module_exit() - undo rpcc_rearm_module_init()
+ */
+void rpcc_rearm_module_exit(void)
+{
+	preempt_notifier_dec();
+}
+
+#else /* !CONFIG_PREEMPT_NOTIFIERS */
+
+#define RPCC_BACKOFF_MIN	(100 * NSEC_PER_USEC)
+#define RPCC_BACKOFF_MAX	(20 * NSEC_PER_MSEC)
+
+/* Kicks a thread that may have gone to sleep; longer pauses while it does not. */
+static enum hrtimer_restart rpcc_rearm_backoff(struct hrtimer *timer)
+{
+	struct rpcc_thread *t = container_of(timer, struct rpcc_thread, backoff);
+
+	if (!rpcc_thread_alive(t)) {
+		wake_up_all(&t->wait);
+		clear_bit(RPCC_ARMED, &t->bits);
+		rpcc_thread_put(t);
+		return HRTIMER_NORESTART;
+	}
+
+	if (READ_ONCE(t->refuse) && !rpcc_broken(RPCC_BROKEN_LOSE)) {
+		trace_rpccancel_rearm(t->task, t->refuse);
+		rpcc_deliver_kick(t);
+	}
+	t->backoff_ns = min(2 * t->backoff_ns, (u64)RPCC_BACKOFF_MAX);
+	hrtimer_forward_now(timer, ns_to_ktime(t->backoff_ns));
+
+	return HRTIMER_RESTART;
+}
+
+void rpcc_rearm_init(struct rpcc_thread *t)
+{
+	hrtimer_init(&t->backoff, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+	t->backoff.function = rpcc_rearm_backoff;
+}
+
+void rpcc_rearm_on(struct rpcc_thread *t)
+{
+	if (test_and_set_bit(RPCC_ARMED, &t->bits))
+		return;
+
+	rpcc_thread_get(t);
+	t->backoff_ns = RPCC_BACKOFF_MIN;
+	hrtimer_start(&t->backoff, ns_to_ktime(t->backoff_ns), HRTIMER_MODE_REL);
+}
+
+void rpcc_rearm_off(struct rpcc_thread *t)
+{
+	if (!test_bit(RPCC_ARMED, &t->bits))
+		return;
+
+	hrtimer_cancel(&t->backoff);
+	if (test_and_clear_bit(RPCC_ARMED, &t->bits))
+		rpcc_thread_put(t);
+}
+
+int rpcc_rearm_module_init(void)
+{
+	return 0;
+}
+
+void rpcc_rearm_module_exit(void)
+{
+}
+
+#endif /* CONFIG_PREEMPT_NOTIFIERS */

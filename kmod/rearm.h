@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _RPCC_REARM_H
+#define _RPCC_REARM_H
+
+#include <linux/types.h>
+
+struct rpcc_thread;
+
+int rpcc_rearm_module_init(void);
+void rpcc_rearm_module_exit(void);
+void rpcc_rearm_init(struct rpcc_thread *t);
+void rpcc_rearm_on(struct rpcc_thread *t);
+void rpcc_rearm_off(struct rpcc_thread *t);
+
+#endif /* _RPCC_REARM_H */

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Records of the threads that can be cancelled.
+ *
+ * Lifetime.  A record is in the table, at most one for a task, as long as
+ * anything claims it: its attachment through a device, and open handles.  The
+ * last claim takes it out for good (@gone); a task that attaches again gets a
+ * new one.  The memory stays until the last reference: one stands for all
+ * claims, one for queued task work (which cannot be withdrawn), and one for
+ * the scheduler hook.  Each record holds a reference on the module; it is freed
+ * by an RCU callback, so the last reference may be dropped in any context.
+ *
+ * A record holds a reference on its task and never goes by a thread number, so
+ * a number that is used again means nothing to it.  execve() makes another
+ * program of a task, perhaps with other rights: the record then counts as dead,
+ * which is seen by the task's self_exec_id.  A thread that exits without
+ * detaching is found dead by the next one who looks.
+ *
+ * Locking.  rpcc_threads_mutex protects the table, the index, claims and the
+ * devices' lists; it is taken to attach, detach, open and close, never to
+ * cancel.  rpcc_thread.lock protects the state of the cancel; it is taken with
+ * interrupts off, inside the mutex.  The scheduler hook takes neither.
+ *
+ *	rpcc_threads_mutex
+ *	  rpcc_thread.lock
+ */
+#include <linux/build_bug.h>
+#include <linux/err.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/rhashtable.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "deliver.h"
+#include "device.h"
+#include "rearm.h"
+#include "slots.h"
+#include "thread.h"
+#include "timer.h"
+#include "user.h"
+
+static const struct rhashtable_params rpcc_threads_params = {
+	.head_offset = offsetof(struct rpcc_thread, node),
+	.key_offset = offsetof(struct rpcc_thread, task),
+	.key_len = sizeof(struct task_struct *),
+	.automatic_shrinking = true,
+};
+
+static DEFINE_MUTEX(rpcc_threads_mutex);
+static struct rhashtable rpcc_threads;
+static DEFINE_XARRAY_ALLOC1(rpcc_threads_index);
+static u32 rpcc_threads_last_id;
+static struct kmem_cache *rpcc_threads_cache;
+
+/**
+ * rpcc_thread_alive() - whether the record still means a living thread
+ * @t:		the record
+ *
+ * Return: false once the thread has begun to exit or has called execve().
+ */
+bool rpcc_thread_alive(const struct rpcc_thread *t)
+{
+	return !READ_ONCE(t->gone) &&
+	       !(READ_ONCE(t->task->flags) & PF_EXITING) &&
+	       READ_ONCE(t->task->self_exec_id) == t->exec_id;
+}
+
+static void rpcc_thread_free(struct rcu_head *rcu)
+{
+	struct rpcc_thread *t = container_of(rcu, struct rpcc_thread, rcu);
+
+	if (t->slot)
+		rpcc_slot_unpin(t->slot);
+	put_task_struct(t->task);
+	rpcc_user_uncharge(t->user);
+	kmem_cache_free(rpcc_threads_cache, t);
+	module_put(THIS_MODULE);
+}
+
+/**
+ * rpcc_thread_put() - drop a reference, in any context
+ * @t:		the record
+ */
+void rpcc_thread_put(struct rpcc_thread *t)
+{
+	if (refcount_dec_and_test(&t->refs))
+		call_rcu(&t->rcu, rpcc_thread_free);
+}
+
+static struct rpcc_thread *rpcc_thread_alloc(struct rpcc_user *user,
+					     struct task_struct *task)
+{
+	struct rpcc_thread *t;
+
+	/* What one thread costs, beside its slot: a promise to operators. */
+	BUILD_BUG_ON(sizeof(struct rpcc_thread) > 512);
+
+	t = kmem_cache_zalloc(rpcc_threads_cache, GFP_KERNEL);
+	if (!t)
+		return ERR_PTR(-ENOMEM);
+
+	refcount_set(&t->refs, 1);
+	t->task = get_task_struct(task);
+	t->exec_id = READ_ONCE(task->self_exec_id);
+	t->user = user;
+	INIT_LIST_HEAD(&t->siblings);
+	spin_lock_init(&t->lock);
+	init_waitqueue_head(&t->wait);
+	rpcc_deliver_init(t);
+	rpcc_rearm_init(t);
+	rpcc_timer_init(t);
+	__module_get(THIS_MODULE);
+
+	return t;
+}
+
+static int rpcc_thread_insert(struct rpcc_thread *t)
+{
+	int err;
+
+	err = xa_alloc_cyclic(&rpcc_threads_index, &t->id, NULL, xa_limit_32b,
+			      &rpcc_threads_last_id, GFP_KERNEL_ACCOUNT);
+	if (err < 0)
+		return err;
+
+	err = rhashtable_insert_fast(&rpcc_threads, &t->node,
+				     rpcc_threads_params);
+	if (err) {
+		xa_erase(&rpcc_threads_index, t->id);
+		return err;
+	}
+
+	xa_store(&rpcc_threads_index, t->id, t, 0);
+
+	return 0;
+}
+
+/* Takes a record out of the table for good. */
+static void rpcc_thread_remove(struct rpcc_thread *t)
+{
+	if (t->gone)
+		return;
+
+	rhashtable_remove_fast(&rpcc_threads, &t->node, rpcc_threads_params);
+	xa_erase(&rpcc_threads_index, t->id);
+	rpcc_deliver_end(t);
+}
+
+static void rpcc_thread_drop_claim(struct rpcc_thread *t)
+{
+	lockdep_assert_held(&rpcc_threads_mutex);
+
+	if (--t->claims)
+		return;
+
+	rpcc_thread_remove(t);
+	rpcc_timer_destroy(t);
+	rpcc_thread_put(t);
+}
+
+/* The task's record, made if there is none, with a claim for the caller. */
+static struct rpcc_thread *rpcc_thread_find(struct rpcc_device *device,
+					    struct task_struct *task)
+{
+	struct rpcc_user *user;
+	struct rpcc_thread *t;
+	int err;
+
+	lockdep_assert_held(&rpcc_threads_mutex);
+
+	t = rhashtable_lookup_fast(&rpcc_threads, &task, rpcc_threads_params);
+	if (t && rpcc_thread_alive(t)) {
+		t->claims++;
+		return t;
+	}
+	if (t)
+		rpcc_thread_remove(t);
+
+	user = rpcc_user_charge(device->user);
+	if (IS_ERR(user))
+		return ERR_CAST(user);
+
+	t = rpcc_thread_alloc(user, task);
+	if (IS_ERR(t)) {
+		rpcc_user_uncharge(user);
+		return t;
+	}
+
+	err = rpcc_thread_insert(t);
+	if (err) {
+		rpcc_thread_put(t);
+		return ERR_PTR(err);
+	}
+	t->claims = 1;
+
+	return t;
+}
+
+static void rpcc_thread_detach_locked(struct rpcc_thread *t)
+{
+	struct rpcc_device *device = t->owner;
+
+	lockdep_assert_held(&rpcc_threads_mutex);
+
+	list_del_init(&t->siblings);
+	spin_lock_irq(&t->lock);
+	t->owner = NULL;
+	spin_unlock_irq(&t->lock);
+
+	/* Handles stay, but mean a thread that cannot be cancelled any more. */
+	rpcc_thread_remove(t);
+	rpcc_slot_free(device, t->slot_index);
+	rpcc_thread_drop_claim(t);
+}
+
+/* Threads that exited without detaching keep their slots until somebody looks. */
+static void rpcc_threads_reap(struct rpcc_device *device)
+{
+	struct rpcc_thread *t, *next;
+
+	list_for_each_entry_safe(t, next, &device->threads, siblings) {
+		if (!rpcc_thread_alive(t))
+			rpcc_thread_detach_locked(t);
+	}
+}
+
+static int rpcc_thread_attach_locked(struct rpcc_device *device, u32 *index)
+{
+	struct rpccancel_slot *slot;
+	struct rpcc_thread *t;
+
+	lockdep_assert_held(&rpcc_threads_mutex);
+
+	t = rpcc_thread_find(device, current);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+
+	if (t->owner) {
+		rpcc_thread_drop_claim(t);
+		return -EALREADY;
+	}
+
+	slot = rpcc_slot_alloc(device, index);
+	if (IS_ERR(slot)) {
+		rpcc_thread_drop_claim(t);
+		return PTR_ERR(slot);
+	}
+
+	spin_lock_irq(&t->lock);
+	t->slot_index = *index;
+	t->owner = device;
+	WRITE_ONCE(t->slot, slot);
+	spin_unlock_irq(&t->lock);
+	list_add(&t->siblings, &device->threads);
+
+	return 0;
+}
+
+/**
+ * rpcc_thread_attach() - attach the calling thread
+ * @device:	the device it goes through
+ * @index:	out: number of its slot
+ *
+ * A cancel that came before, through a handle, is shown in the slot at once.
+ *
+ * Return: 0, -EALREADY, -EDQUOT, -ENOSPC, -ENOMEM, -EPERM for another process
+ * than the one that opened the device, -EOPNOTSUPP for one without user memory.
+ */
+int rpcc_thread_attach(struct rpcc_device *device, u32 *index)
+{
+	struct rpcc_thread *t;
+	int err;
+
+	if (!current->mm)
+		return -EOPNOTSUPP;
+	if (current->mm != device->mm)
+		return -EPERM;
+
+	mutex_lock(&rpcc_threads_mutex);
+	err = rpcc_thread_attach_locked(device, index);
+	if (err == -EDQUOT || err == -ENOSPC) {
+		rpcc_threads_reap(device);
+		err = rpcc_thread_attach_locked(device, index);
+	}
+	mutex_unlock(&rpcc_threads_mutex);
+	if (err)
+		return err;
+
+	t = rpcc_thread_current(device);
+	if (t)
+		rpcc_deliver(t);
+
+	return 0;
+}
+
+/**
+ * rpcc_thread_current() - the record of the calling thread
+ * @device:	the device it must be attached through
+ *
+ * Return: the record, valid while the caller keeps @device open and does not
+ * detach itself, or NULL.
+ */
+struct rpcc_thread *rpcc_thread_current(struct rpcc_device *device)
+{
+	struct task_struct *task = current;
+	struct rpcc_thread *t;
+
+	/* Nobody else can detach it while its device is in use by this call. */
+	rcu_read_lock();
+	t = rhashtable_lookup_fast(&rpcc_threads, &task, rpcc_threads_params);
+	if (t && (READ_ONCE(t->owner) != device || !rpcc_thread_alive(t)))
+		t = NULL;
+	rcu_read_unlock();
+
+	return t;
+}
+
+/**
+ * rpcc_thread_detach() - detach the calling thread
+ * @device:	the device it was attached through
+ *
+ * Return: 0 or -ESRCH.
+ */
+int rpcc_thread_detach(struct rpcc_device *device)
+{
+	struct rpcc_thread *t;
+
+	mutex_lock(&rpcc_threads_mutex);
+	t = rpcc_thread_current(device);
+	if (t) {
+		rpcc_rearm_off(t);
+		rpcc_thread_detach_locked(t);
+	}
+	mutex_unlock(&rpcc_threads_mutex);
+
+	return t ? 0 : -ESRCH;
+}
+
+/**
+ * rpcc_thread_exited() - the calling thread exits; from its task work
+ * @t:		its record, with a reference held by the caller
+ */
+void rpcc_thread_exited(struct rpcc_thread *t)
+{
+	mutex_lock(&rpcc_threads_mutex);
+	rpcc_thread_remove(t);
+	if (t->owner)
+		rpcc_thread_detach_locked(t);
+	mutex_unlock(&rpcc_threads_mutex);
+}
+
+/**
+ * rpcc_thread_detach_all() - the device is closed
+ * @device:	the device
+ */
+void rpcc_thread_detach_all(struct rpcc_device *device)
+{
+	struct rpcc_thread *t, *next;
+
+	mutex_lock(&rpcc_threads_mutex);
+	list_for_each_entry_safe(t, next, &device->threads, siblings)
+		rpcc_thread_detach_locked(t);
+	mutex_unlock(&rpcc_threads_mutex);
+}
+
+/**
+ * rpcc_threads_count() - how many threads are attached
+ * @device:	through this device
+ *
+ * Return: the number of living ones.
+ */
+unsigned int rpcc_threads_count(struct rpcc_device *device)
+{
+	struct rpcc_thread *t;
+	unsigned int count = 0;
+
+	mutex_lock(&rpcc_threads_mutex);
+	list_for_each_entry(t, &device->threads, siblings)
+		count += rpcc_thread_alive(t);
+	mutex_unlock(&rpcc_threads_mutex);
+
+	return count;
+}
+
+/**
+ * rpcc_thread_claim() - the record of any thread, for a new handle
+ * @device:	the device that pays if it must be made
+ * @task:	the thread
+ *
+ * Return: the record, until rpcc_thread_unclaim(), or ERR_PTR(): -EDQUOT,
+ * -ENOMEM.
+ */
+struct rpcc_thread *rpcc_thread_claim(struct rpcc_device *device,
+				      struct task_struct *task)
+{
+	struct rpcc_thread *t;
+
+	mutex_lock(&rpcc_threads_mutex);
+	t = rpcc_thread_find(device, task);
+	mutex_unlock(&rpcc_threads_mutex);
+
+	return t;
+}
+
+/**
+ * rpcc_thread_claim_again() - one more claim, for a duplicate handle
+ * @t:		a record that the caller has a claim on
+ */
+void rpcc_thread_claim_again(struct rpcc_thread *t)
+{
+	mutex_lock(&rpcc_threads_mutex);
+	t->claims++;
+	mutex_unlock(&rpcc_threads_mutex);
+}
+
+/**
+ * rpcc_thread_unclaim() - a handle is closed
+ * @t:		its record
+ */
+void rpcc_thread_unclaim(struct rpcc_thread *t)
+{
+	mutex_lock(&rpcc_threads_mutex);
+	rpcc_thread_drop_claim(t);
+	mutex_unlock(&rpcc_threads_mutex);
+}
+
+/**
+ * rpcc_thread_next() - walk over all records
+ * @id:		in: where to start; out: number of the record found
+ *
+ * Numbers are not used again before 2^32 others were, so a walk by number shows
+ * what is there all the time exactly once.
+ *
+ * Return: the record with the next number from @id on, with a reference, or
+ * NULL at the end.
+ */
+struct rpcc_thread *rpcc_thread_next(unsigned long *id)
+{
+	struct rpcc_thread *t;
+
+	rcu_read_lock();
+	t = xa_find(&rpcc_threads_index, id, U32_MAX, XA_PRESENT);
+	while (t && !refcount_inc_not_zero(&t->refs))
+		t = xa_find_after(&rpcc_threads_index, id, U32_MAX, XA_PRESENT);
+	rcu_read_unlock();
+
+	return t;
+}
+
+/**
+ * rpcc_threads_init() - prepare the table, at module load
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int rpcc_threads_init(void)
+{
+	int err;
+
+	rpcc_threads_cache = kmem_cache_create("rpccancel_thread",
+					       sizeof(struct rpcc_thread), 0,
+					       SLAB_ACCOUNT, NULL);
+	if (!rpcc_threads_cache)
+		return -ENOMEM;
+
+	err = rhashtable_init(&rpcc_threads, &rpcc_threads_params);
+	if (err)
+		kmem_cache_destroy(rpcc_threads_cache);
+
+	return err;
+}
+
+/**
+ * rpcc_threads_exit() - undo rpcc_threads_init(); no record is left
+ */
+void rpcc_threads_exit(void)
+{
+	rhashtable_destroy(&rpcc_threads);
+	xa_destroy(&rpcc_threads_index);
+	kmem_cache_destroy(rpcc_threads_cache);
+}
