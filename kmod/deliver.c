@@ -40,6 +40,7 @@
 
 #include "broken.h"
 #include "deliver.h"
+#include "inspect.h"
 #include "rearm.h"
 #include "syscalls.h"
 #include "thread.h"
@@ -62,9 +63,8 @@ static void rpcc_deliver_event(struct rpcc_thread *t)
 	t->event.gen = t->pending;
 	t->event.reason = t->reason;
 	t->event.deadline = t->grace_end;
-	t->events++;
-	if (rpcc_broken(RPCC_BROKEN_TWICE))
-		t->events++;
+	WRITE_ONCE(t->events,
+		   t->events + (rpcc_broken(RPCC_BROKEN_TWICE) ? 2 : 1));
 }
 
 /* The pending cancel is over; its waiters learn what became of it. */
@@ -158,8 +158,10 @@ static void rpcc_deliver_match(struct rpcc_thread *t)
 		return;
 
 	if (t->pending == RPCCANCEL_GEN_NEXT && !(gen & 1)) {
-		WRITE_ONCE(t->refuse, RPCCANCEL_GEN_NEXT);
 		rpcc_deliver_show(t, RPCCANCEL_GEN_NEXT);
+		if (t->refuse != RPCCANCEL_GEN_NEXT)
+			rpcc_deliver_event(t);
+		WRITE_ONCE(t->refuse, RPCCANCEL_GEN_NEXT);
 		return;
 	}
 
@@ -251,43 +253,116 @@ void rpcc_deliver(struct rpcc_thread *t)
 		wake_up_all(&t->wait);
 }
 
-static void rpcc_deliver_work(struct callback_head *work)
+/* Either work has come to run; it may be queued again from here on. */
+static void rpcc_deliver_run(struct rpcc_thread *t, int bit)
 {
-	struct rpcc_thread *t = container_of(work, struct rpcc_thread, work);
-
-	/* First, so that a cancel from here on queues the work again. */
-	clear_bit(RPCC_QUEUED, &t->bits);
-	/* Pairs with test_and_set_bit() in rpcc_deliver_kick(). */
+	clear_bit(bit, &t->bits);
+	/* Pairs with test_and_set_bit() in rpcc_deliver_queue(). */
 	smp_mb__after_atomic();
 
-	if (current->flags & PF_EXITING) {
+	if (rpcc_thread_alive(t)) {
+		rpcc_deliver(t);
+	} else {
 		rpcc_rearm_off(t);
 		rpcc_thread_exited(t);
-	} else {
-		rpcc_deliver(t);
 	}
 
 	rpcc_thread_put(t);
 }
 
+static void rpcc_deliver_work(struct callback_head *work)
+{
+	rpcc_deliver_run(container_of(work, struct rpcc_thread, work),
+			 RPCC_QUEUED);
+}
+
+static void rpcc_deliver_note(struct callback_head *note)
+{
+	rpcc_deliver_run(container_of(note, struct rpcc_thread, note),
+			 RPCC_NOTED);
+}
+
+/*
+ * Work that is queued cannot be withdrawn; it holds a reference, and with it the
+ * module.  A thread that is past running task work exits; what is pending is
+ * then of no interest.  The last reference may just have gone when this comes
+ * from an irq_work of a thread that died on another processor meanwhile.
+ */
+static void rpcc_deliver_queue(struct rpcc_thread *t, int bit,
+			       struct callback_head *work,
+			       enum task_work_notify_mode notify)
+{
+	if (test_and_set_bit(bit, &t->bits))
+		return;
+	if (!refcount_inc_not_zero(&t->refs))
+		return;
+
+	if (task_work_add(t->task, work, notify)) {
+		clear_bit(bit, &t->bits);
+		rpcc_thread_put(t);
+	}
+}
+
 /**
- * rpcc_deliver_kick() - make the thread look at its record soon
+ * rpcc_deliver_wake() - make the thread look at its record now
  * @t:		the record
  *
- * Any context, but not with a run queue lock.  Work that is queued cannot be
- * withdrawn; it holds a reference, and with it the module.  A thread that is
- * past running task work will exit; what is pending is then of no interest.
+ * Any context, but not with a run queue lock.
+ */
+void rpcc_deliver_wake(struct rpcc_thread *t)
+{
+	rpcc_deliver_queue(t, RPCC_QUEUED, &t->work, TWA_SIGNAL);
+}
+
+/* Whether the thread sleeps where what is pending must not disturb it. */
+static bool rpcc_deliver_can_wait(struct rpcc_thread *t)
+{
+	struct rpccancel_slot *slot = READ_ONCE(t->slot);
+	u32 state;
+	s32 nr, fd;
+
+	rpcc_inspect_state(t, &state, &nr, &fd);
+	if (state == RPCCANCEL_STATE_RUNNING)
+		return false;
+	if (!slot || !(READ_ONCE(slot->gen) & 1))
+		return true;
+	if ((READ_ONCE(slot->flags) & RPCCANCEL_MODE_MASK) ==
+	    RPCCANCEL_MODE_CALL)
+		return false;
+
+	return state != RPCCANCEL_STATE_BLOCKED;
+}
+
+/**
+ * rpcc_deliver_kick() - make the thread look at its record as soon as it may
+ * @t:		the record
+ *
+ * A thread that sleeps between calls, or in a system call that is not to be
+ * refused, is not woken: even a call that is restarted may have returned less
+ * than it would have.  It will look on its way to user mode, before it
+ * can enter another call:
+ *
+ *	kick				thread
+ *	----				------
+ *	queue note, set flag		asleep
+ *	  (full barrier)
+ *	still asleep ?			wakes up
+ *					  sees the flag before user mode
+ *
+ * If it is not asleep any more it may have missed the flag, and is woken after
+ * all.  Same contexts as rpcc_deliver_wake().
  */
 void rpcc_deliver_kick(struct rpcc_thread *t)
 {
-	if (test_and_set_bit(RPCC_QUEUED, &t->bits))
-		return;
-
-	rpcc_thread_get(t);
-	if (task_work_add(t->task, &t->work, TWA_SIGNAL)) {
-		clear_bit(RPCC_QUEUED, &t->bits);
-		rpcc_thread_put(t);
+	if (rpcc_deliver_can_wait(t)) {
+		rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
+		/* See the diagram; it may have been queued before. */
+		smp_mb();
+		if (rpcc_deliver_can_wait(t))
+			return;
 	}
+
+	rpcc_deliver_wake(t);
 }
 
 /**
@@ -309,7 +384,7 @@ void rpcc_deliver_end(struct rpcc_thread *t)
 	spin_unlock_irq(&t->lock);
 
 	if (test_bit(RPCC_ARMED, &t->bits))
-		rpcc_deliver_kick(t);
+		rpcc_deliver_wake(t);
 	wake_up_all(&t->wait);
 }
 
@@ -320,4 +395,5 @@ void rpcc_deliver_end(struct rpcc_thread *t)
 void rpcc_deliver_init(struct rpcc_thread *t)
 {
 	init_task_work(&t->work, rpcc_deliver_work);
+	init_task_work(&t->note, rpcc_deliver_note);
 }

@@ -148,6 +148,18 @@ static void rpcc_handle_show_fdinfo(struct seq_file *m, struct file *file)
 }
 #endif
 
+/* A new handle has seen what is over, but not the cancel that is pending. */
+static u64 rpcc_handle_first_seen(struct rpcc_thread *t)
+{
+	u64 seen;
+
+	spin_lock_irq(&t->lock);
+	seen = t->pending && t->event.gen == t->pending ? t->events - 1 : t->events;
+	spin_unlock_irq(&t->lock);
+
+	return seen;
+}
+
 /* A descriptor for a record; takes the caller's claim, also when it fails. */
 static int rpcc_handle_install(struct rpcc_thread *t, u32 access)
 {
@@ -160,6 +172,7 @@ static int rpcc_handle_install(struct rpcc_thread *t, u32 access)
 		goto unclaim;
 	handle->thread = t;
 	handle->access = access;
+	atomic64_set(&handle->seen, rpcc_handle_first_seen(t));
 
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0) {
@@ -212,10 +225,11 @@ static long rpcc_handle_cancel(struct rpcc_thread *t, unsigned int cmd,
 	if (req.flags)
 		return -EINVAL;
 
+	/* Before the request, which may wake it. */
+	rpcc_inspect_state(t, &req.state, &req.syscall, &fd);
 	err = rpcc_cancel(t, &req.gen, req.grace, &req.result);
 	if (err)
 		return err;
-	rpcc_inspect_state(t, &req.state, &req.syscall, &fd);
 
 	return rpcc_ioctl_put(&req, sizeof(req), cmd, arg);
 }

@@ -102,7 +102,7 @@ static struct preempt_ops rpcc_rearm_ops = {
 
 static void rpcc_rearm_kick(struct irq_work *kick)
 {
-	rpcc_deliver_kick(container_of(kick, struct rpcc_thread, kick));
+	rpcc_deliver_wake(container_of(kick, struct rpcc_thread, kick));
 }
 
 static void rpcc_rearm_death(struct irq_work *death)

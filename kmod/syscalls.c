@@ -103,25 +103,35 @@ static u32 rpcc_syscall_lookup(int nr)
 /*
  * A wait with a time-out that was interrupted, by a stop or a tracer say, goes
  * on in restart_syscall(2), with the registers of the first call.  What it goes
- * on with is told by the restart block: its data must fit those registers.
+ * on with is told by the restart block: its data must fit those registers.  It
+ * is a poll, a sleep, or a futex, which must never be taken for the others:
  *
- * For poll the block starts with its first two arguments.  For a futex it starts
- * with the first and the third, so where the second and the third differ the two
- * cannot be taken for each other; where they are equal the answer is no.  For
- * nanosleep it starts with a small clock number, which is no valid address.
+ *	poll	starts with its arguments 0 and 1;
+ *	futex	starts with its arguments 0 and 2: no poll where 1 and 2 differ;
+ *	sleep	starts with a clock and a small type: no address of a futex,
+ *		unless the two make up its argument 0.
+ *
+ * A poll of nothing and a clock_nanosleep can look the same, but only one of
+ * them has a pointer as argument 2.
  */
 static u32 rpcc_syscall_restarted(const struct restart_block *restart,
 				  const unsigned long *args)
 {
-	if ((unsigned long)restart->poll.ufds == args[0] &&
-	    restart->poll.nfds == (int)args[1])
-		return args[1] == args[2] ? 0 : RPCC_POLL;
+	unsigned long first = (unsigned long)restart->poll.ufds;
+	u32 type = restart->nanosleep.type;
+	bool poll, sleep;
 
-	if ((u32)restart->nanosleep.clockid < MAX_CLOCKS &&
-	    (u32)restart->nanosleep.type <= TT_COMPAT)
-		return RPCC_SLEEP;
+	poll = first == args[0] && restart->poll.nfds == (int)args[1] &&
+	       args[1] != args[2];
+	sleep = (u32)restart->nanosleep.clockid < MAX_CLOCKS &&
+		type <= TT_COMPAT && (type == TT_NONE || first != args[0]);
+	if (poll && sleep)
+		poll = args[2] <= UINT_MAX || args[2] >= TASK_SIZE;
 
-	return 0;
+	if (poll)
+		return RPCC_POLL;
+
+	return sleep ? RPCC_SLEEP : 0;
 }
 
 static u32 rpcc_syscall_flags(struct task_struct *task, struct pt_regs *regs,

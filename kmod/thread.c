@@ -207,7 +207,7 @@ static void rpcc_thread_detach_locked(struct rpcc_thread *t)
 
 	list_del_init(&t->siblings);
 	spin_lock_irq(&t->lock);
-	t->owner = NULL;
+	WRITE_ONCE(t->owner, NULL);
 	spin_unlock_irq(&t->lock);
 
 	/* Handles stay, but mean a thread that cannot be cancelled any more. */
@@ -251,7 +251,7 @@ static int rpcc_thread_attach_locked(struct rpcc_device *device, u32 *index)
 
 	spin_lock_irq(&t->lock);
 	t->slot_index = *index;
-	t->owner = device;
+	WRITE_ONCE(t->owner, device);
 	WRITE_ONCE(t->slot, slot);
 	spin_unlock_irq(&t->lock);
 	list_add(&t->siblings, &device->threads);
@@ -340,8 +340,10 @@ int rpcc_thread_detach(struct rpcc_device *device)
 }
 
 /**
- * rpcc_thread_exited() - the calling thread exits; from its task work
+ * rpcc_thread_exited() - the calling thread is no longer the one it was
  * @t:		its record, with a reference held by the caller
+ *
+ * From its task work: it exits, or has become another program, or was detached.
  */
 void rpcc_thread_exited(struct rpcc_thread *t)
 {

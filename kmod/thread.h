@@ -19,6 +19,7 @@ struct rpcc_user;
 /* Bits of rpcc_thread.bits. */
 enum {
 	RPCC_QUEUED,	/* @work is on the task's list; holds a reference */
+	RPCC_NOTED,	/* @note is on the task's list; holds a reference */
 	RPCC_ARMED,	/* @rearm is registered; holds a reference */
 };
 
@@ -53,7 +54,8 @@ enum {
  * @events:	changes told so far
  * @event:	the last one
  * @wait:	pollers, readers and waiting cancellers
- * @work:	runs rpcc_deliver() in the context of @task
+ * @work:	runs rpcc_deliver() in the context of @task, which it wakes
+ * @note:	the same, but only when @task gets to user mode by itself
  * @rearm:	sees @task go to sleep while a cancel is undelivered
  * @kick:	queues @work for @rearm, which holds the run queue lock
  * @death:	tells waiters that @task is dead, and drops @rearm's reference
@@ -94,6 +96,7 @@ struct rpcc_thread {
 
 	wait_queue_head_t wait;
 	struct callback_head work;
+	struct callback_head note;
 #ifdef CONFIG_PREEMPT_NOTIFIERS
 	struct preempt_notifier rearm;
 	struct irq_work kick;

@@ -219,7 +219,7 @@ struct rpccancel_open {
  * @grace:	in: grace period of a call in RPCCANCEL_MODE_CALL, in ns
  * @flags:	in: must be 0
  * @result:	out: RPCCANCEL_RESULT_*
- * @state:	out: RPCCANCEL_STATE_* as seen just after the request
+ * @state:	out: RPCCANCEL_STATE_* as seen when the request was made
  * @syscall:	out: number of the system call it sleeps in, -1 if none
  *
  * Never blocks.  Asking again is harmless.  A stopped or frozen thread keeps the
