@@ -112,26 +112,31 @@ int rpcc_cancel(struct rpcc_thread *t, u64 *gen, u64 grace, u32 *result)
 	return 0;
 }
 
-/* What became of the cancel of @gen so far; true if there is nothing to wait for. */
-static bool rpcc_cancel_settled(struct rpcc_thread *t, u64 gen, u32 until,
-				u32 *result)
+/*
+ * What became of the cancel of @gen so far: 0 if it is settled, -EAGAIN if there
+ * is something to wait for, -ESRCH if there no longer is.
+ */
+static int rpcc_cancel_outcome(struct rpcc_thread *t, u64 gen, u32 until,
+			       u32 *result)
 {
-	bool settled = true;
+	int err = 0;
 
 	spin_lock_irq(&t->lock);
-	if (t->gone || !rpcc_thread_alive(t)) {
+	if (t->last_gen == gen) {
+		*result = t->last_result;
+	} else if (!rpcc_thread_alive(t)) {
+		err = -ESRCH;
+	} else if (t->pending != gen) {
 		*result = RPCCANCEL_RESULT_NONE;
-	} else if (t->pending == gen) {
-		settled = until == RPCCANCEL_WAIT_DELIVERED && t->delivered;
-		*result = settled ? RPCCANCEL_RESULT_DELIVERED :
-				    RPCCANCEL_RESULT_PENDING;
+	} else if (until == RPCCANCEL_WAIT_DELIVERED && t->delivered) {
+		*result = RPCCANCEL_RESULT_DELIVERED;
 	} else {
-		*result = t->last_gen == gen ? t->last_result :
-					       RPCCANCEL_RESULT_NONE;
+		*result = RPCCANCEL_RESULT_PENDING;
+		err = -EAGAIN;
 	}
 	spin_unlock_irq(&t->lock);
 
-	return settled;
+	return err;
 }
 
 /**
@@ -146,7 +151,7 @@ int rpcc_cancel_wait(struct rpcc_thread *t, struct rpccancel_wait *req)
 {
 	struct hrtimer_sleeper sleeper;
 	DEFINE_WAIT(wait);
-	int err = 0;
+	int err;
 
 	if (!(req->gen & 1) || req->until > RPCCANCEL_WAIT_ENDED)
 		return -EINVAL;
@@ -159,8 +164,8 @@ int rpcc_cancel_wait(struct rpcc_thread *t, struct rpccancel_wait *req)
 
 	for (;;) {
 		prepare_to_wait(&t->wait, &wait, TASK_INTERRUPTIBLE);
-		if (rpcc_cancel_settled(t, req->gen, req->until, &req->result) ||
-		    !sleeper.task)
+		err = rpcc_cancel_outcome(t, req->gen, req->until, &req->result);
+		if (err != -EAGAIN || !sleeper.task)
 			break;
 		if (signal_pending(current)) {
 			err = -ERESTARTSYS;
@@ -172,8 +177,6 @@ int rpcc_cancel_wait(struct rpcc_thread *t, struct rpccancel_wait *req)
 	hrtimer_cancel(&sleeper.timer);
 	destroy_hrtimer_on_stack(&sleeper.timer);
 
-	if (!err && !rpcc_thread_alive(t))
-		err = -ESRCH;
-
-	return err;
+	/* Out of time: what it was waiting for is still pending. */
+	return err == -EAGAIN ? 0 : err;
 }

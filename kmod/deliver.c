@@ -159,8 +159,6 @@ static void rpcc_deliver_match(struct rpcc_thread *t)
 
 	if (t->pending == RPCCANCEL_GEN_NEXT && !(gen & 1)) {
 		rpcc_deliver_show(t, RPCCANCEL_GEN_NEXT);
-		if (t->refuse != RPCCANCEL_GEN_NEXT)
-			rpcc_deliver_event(t);
 		WRITE_ONCE(t->refuse, RPCCANCEL_GEN_NEXT);
 		return;
 	}

@@ -250,7 +250,8 @@ struct rpccancel_cancel {
  *		cancel is pending for it)
  *
  * Errors: EACCES the handle lacks RPCCANCEL_SET_CONTEXT; ESRCH the thread is
- * gone; EDEADLK it is the caller; EINVAL.  Restarted after a signal.
+ * gone, and what became of the cancel was not known before; EDEADLK it is the
+ * caller; EINVAL.  Restarted after a signal.
  */
 struct rpccancel_wait {
 	__u64	gen;
@@ -376,8 +377,7 @@ struct rpccancel_deadline {
 
 /**
  * struct rpccancel_event - what read(2) on a handle gives
- * @gen:	generation that was cancelled, RPCCANCEL_GEN_NEXT if it waits
- *		for the next call
+ * @gen:	generation that was cancelled
  * @deadline:	when the grace is over; 0 no end
  * @count:	changes since the last read of this handle
  * @reason:	RPCCANCEL_REASON_*
