@@ -23,7 +23,7 @@
  *	queue work
  *					work: gen is even: stays pending
  *					gen = 7, enters read(), about to sleep
- *					rearm.c queues the work again
+ *					rearm_*.c queues the work again
  *					work: takes 7: in effect
  *
  * A result is replaced only when it is one of the codes by which the kernel

@@ -24,6 +24,7 @@
 #include "handle.h"
 #include "ioctl.h"
 #include "list.h"
+#include "rearm.h"
 #include "slots.h"
 #include "thread.h"
 #include "timer.h"
@@ -87,7 +88,7 @@ static long rpcc_device_query(unsigned int cmd, unsigned long arg)
 		.user_limit = rpcc_user_limit(),
 	};
 
-	if (IS_ENABLED(CONFIG_PREEMPT_NOTIFIERS))
+	if (RPCC_HAVE_NOTIFIER)
 		req.features |= RPCCANCEL_FEATURE_NOTIFIER;
 	if (RPCC_TEST_BUILD)
 		req.features |= RPCCANCEL_FEATURE_TEST;
@@ -147,7 +148,14 @@ static long rpcc_device_deadline(struct rpcc_device *device, unsigned int cmd,
 	if (!t)
 		return -ESRCH;
 
-	return rpcc_timer_deadline(t, req.deadline);
+	err = rpcc_timer_deadline(t, req.deadline);
+	if (err)
+		return err;
+
+	/* A deadline that was taken back no longer has to be re-armed. */
+	rpcc_deliver(t);
+
+	return 0;
 }
 
 static long rpcc_device_open_thread(struct rpcc_device *device,

@@ -13,6 +13,8 @@
 #include <linux/wait.h>
 #include <linux/rpccancel.h>
 
+#include "rearm.h"
+
 struct rpcc_device;
 struct rpcc_user;
 
@@ -97,7 +99,7 @@ struct rpcc_thread {
 	wait_queue_head_t wait;
 	struct callback_head work;
 	struct callback_head note;
-#ifdef CONFIG_PREEMPT_NOTIFIERS
+#if RPCC_HAVE_NOTIFIER
 	struct preempt_notifier rearm;
 	struct irq_work kick;
 	struct irq_work death;

@@ -28,9 +28,8 @@
  * at its notifiers again.  Locking: none; sched_out reads @refuse and the
  * slot, the rest is done by the work under rpcc_thread.lock.
  *
- * Kernels without preempt notifiers get a timer with a bounded back-off instead.
+ * Kernels without preempt notifiers use rearm_backoff.c instead.
  */
-#include <linux/hrtimer.h>
 #include <linux/irq_work.h>
 #include <linux/preempt.h>
 #include <linux/ptrace.h>
@@ -45,8 +44,6 @@
 #include "syscalls.h"
 #include "thread.h"
 #include "trace.h"
-
-#ifdef CONFIG_PREEMPT_NOTIFIERS
 
 /* Whether the sleep that the current task is about to begin is to be refused. */
 static bool rpcc_rearm_wanted(struct rpcc_thread *t)
@@ -158,14 +155,10 @@ void rpcc_rearm_off(struct rpcc_thread *t)
 
 /**
  * rpcc_rearm_module_init() - switch the scheduler's hook on, at module load
- *
- * Return: 0.
  */
-int rpcc_rearm_module_init(void)
+void rpcc_rearm_module_init(void)
 {
 	preempt_notifier_inc();
-
-	return 0;
 }
 
 /**
@@ -175,67 +168,3 @@ void rpcc_rearm_module_exit(void)
 {
 	preempt_notifier_dec();
 }
-
-#else /* !CONFIG_PREEMPT_NOTIFIERS */
-
-#define RPCC_BACKOFF_MIN	(100 * NSEC_PER_USEC)
-#define RPCC_BACKOFF_MAX	(20 * NSEC_PER_MSEC)
-
-/* Kicks a thread that may have gone to sleep; longer pauses while it does not. */
-static enum hrtimer_restart rpcc_rearm_backoff(struct hrtimer *timer)
-{
-	struct rpcc_thread *t = container_of(timer, struct rpcc_thread, backoff);
-
-	if (!rpcc_thread_alive(t)) {
-		wake_up_all(&t->wait);
-		clear_bit(RPCC_ARMED, &t->bits);
-		rpcc_thread_put(t);
-		return HRTIMER_NORESTART;
-	}
-
-	if (READ_ONCE(t->refuse) && !rpcc_broken(RPCC_BROKEN_LOSE)) {
-		trace_rpccancel_rearm(t->task, t->refuse);
-		rpcc_deliver_kick(t);
-	}
-	t->backoff_ns = min(2 * t->backoff_ns, (u64)RPCC_BACKOFF_MAX);
-	hrtimer_forward_now(timer, ns_to_ktime(t->backoff_ns));
-
-	return HRTIMER_RESTART;
-}
-
-void rpcc_rearm_init(struct rpcc_thread *t)
-{
-	hrtimer_init(&t->backoff, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
-	t->backoff.function = rpcc_rearm_backoff;
-}
-
-void rpcc_rearm_on(struct rpcc_thread *t)
-{
-	if (test_and_set_bit(RPCC_ARMED, &t->bits))
-		return;
-
-	rpcc_thread_get(t);
-	t->backoff_ns = RPCC_BACKOFF_MIN;
-	hrtimer_start(&t->backoff, ns_to_ktime(t->backoff_ns), HRTIMER_MODE_REL);
-}
-
-void rpcc_rearm_off(struct rpcc_thread *t)
-{
-	if (!test_bit(RPCC_ARMED, &t->bits))
-		return;
-
-	hrtimer_cancel(&t->backoff);
-	if (test_and_clear_bit(RPCC_ARMED, &t->bits))
-		rpcc_thread_put(t);
-}
-
-int rpcc_rearm_module_init(void)
-{
-	return 0;
-}
-
-void rpcc_rearm_module_exit(void)
-{
-}
-
-#endif /* CONFIG_PREEMPT_NOTIFIERS */
