@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#
+# The few things a person types. The work is done in kmod/, libuser/ and
+# selftests/, each of which has its own Makefile.
+
+VERSION	:= $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kmod/dkms.conf 2>/dev/null)
+DKMS	:= $(DESTDIR)/usr/src/rpccancel-$(VERSION)
+RUNNING	:= /lib/modules/$(shell uname -r)/build
+VM	:= selftests/vm
+KERNEL	?=
+TESTS	?=
+export KERNEL TESTS FORCE
+MAKEFLAGS += --no-print-directory
+
+# The module is built for the running kernel if its headers are here, else for
+# the first kernel of the tests.
+KDIR	?= $(or $(wildcard $(RUNNING)),cloud-6.1)
+FLAVOUR	 = $(or $(firstword $(KERNEL)),cloud-6.1)
+
+.PHONY: all modules lib selftests demo check check-nightly style install \
+	modules-install dkms-install vm vm-modules prepare clean help
+
+all: modules lib	## the module and the library
+
+modules:		## kmod/rpccancel.ko, for KDIR=
+ifeq ($(KDIR),cloud-6.1)
+	@$(VM)/setup.sh
+	@$(VM)/fetch.sh $(KDIR)
+endif
+	@echo "rpccancel.ko for $(KDIR)"
+	@$(VM)/build-module.sh $(KDIR)
+
+lib:			## libuser/librpccancel.so and .a
+	@$(MAKE) -C libuser
+
+selftests: lib prepare
+	@$(MAKE) -C selftests
+	@$(MAKE) -C selftests/demo
+
+# What every target that boots a VM needs.
+prepare:
+	@$(VM)/setup.sh
+	@$(VM)/fetch.sh --kselftest
+	@$(VM)/fetch.sh $(FLAVOUR)
+
+vm-modules: prepare
+	@$(VM)/build-module.sh $(FLAVOUR) >/dev/null
+	@$(VM)/build-module.sh $(FLAVOUR) test >/dev/null
+
+demo: lib vm-modules	## cancel what is stuck in libtirpc, libpq, curl, getaddrinfo
+	@$(MAKE) -s -C selftests/demo
+	@$(VM)/run.sh -q -k $(FLAVOUR) selftests/demo/demo
+
+check:			## all tests, on each kernel (KERNEL=, TESTS= for a part)
+	@$(VM)/check.sh
+
+check-nightly:		## the same with a million races
+	@RPCCANCEL_NIGHTLY=1 $(VM)/check.sh
+
+style:			## checkpatch, sparse, clang-format, shellcheck, codespell
+	@selftests/style/style.sh
+
+vm: vm-modules selftests	## a shell in a VM with everything in it (KERNEL=)
+	@$(VM)/run.sh -k $(FLAVOUR)
+
+install: lib		## library, headers, man pages; module, if headers are here
+	@$(MAKE) -C libuser install
+ifneq ($(wildcard $(RUNNING)),)
+	@$(MAKE) modules-install
+else
+	@echo "no headers of the running kernel: the module is not installed"
+endif
+
+modules-install: modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/build/$(shell uname -r)/kmod modules_install
+	install -D -m 644 kmod/99-rpccancel.rules $(DESTDIR)/usr/lib/udev/rules.d/99-rpccancel.rules
+
+dkms-install:		## the module, rebuilt by dkms for each new kernel
+	@command -v dkms >/dev/null || { echo "dkms is missing: apt-get install dkms" >&2; exit 1; }
+	@[ -n "$(VERSION)" ] || { echo "kmod/dkms.conf has no PACKAGE_VERSION" >&2; exit 1; }
+	install -d $(DKMS)/include
+	cp -R kmod $(DKMS)/
+	cp -R include/uapi $(DKMS)/include/
+	cp kmod/dkms.conf $(DKMS)/
+	dkms add -m rpccancel -v $(VERSION)
+	dkms build -m rpccancel -v $(VERSION)
+	dkms install -m rpccancel -v $(VERSION)
+
+clean:			## everything that was built (not the cache of kernels)
+	@rm -rf build
+	@for d in libuser selftests; do [ ! -e $$d/Makefile ] || $(MAKE) -s -C $$d clean; done
+
+help:			## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 16

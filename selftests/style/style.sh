@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#
+# What "make style" runs. One TAP line for each check; what a check complains
+# about comes before its line.
+
+. "$(dirname "$0")/../vm/common.sh"
+
+checkpatch=$cache/kselftest/scripts/checkpatch.pl
+
+# What checkpatch need not say:
+# FILE_PATH_CHANGES  there is no MAINTAINERS file here
+# CAMELCASE          (selftests only) the API has Microsoft's names
+ignore=FILE_PATH_CHANGES
+
+cd "$top" || exit
+# Files of the tree, committed or about to be.
+mapfile -t all < <(git ls-files -co --exclude-standard 2>/dev/null ||
+	find . -type f ! -path './build/*' -printf '%P\n')
+# In the middle of work a file may be deleted and still known to git.
+for i in "${!all[@]}"; do
+	[ -f "${all[i]}" ] || unset "all[i]"
+done
+
+# files REGEX: the names that match.
+files()
+{
+	printf '%s\n' "${all[@]}" | grep -E "$1" || :
+}
+
+shell_scripts()
+{
+	grep -lE -m1 '^(#!.*\<(sh|bash)\>|# shellcheck shell=)' "${all[@]}" || :
+}
+
+number=0 status=0
+# check NAME COMMAND...
+check()
+{
+	local name=$1
+	shift
+	number=$((number + 1))
+	if "$@" 2>&1; then
+		echo "ok $number - $name"
+	else
+		echo "not ok $number - $name"
+		status=1
+	fi
+}
+
+run_checkpatch()
+{
+	local list
+	list=$(files "$1")
+	[ -z "$list" ] || xargs "$checkpatch" --strict --no-tree --terse --quiet \
+		--show-types --ignore "$2" -f <<<"$list"
+}
+
+run_clang_format()
+{
+	local list
+	list=$(files '^(libuser|include)/.*\.([ch]|cc|cpp|hpp)$' | grep -v '^include/uapi/') || :
+	[ -z "$list" ] || xargs clang-format --dry-run -Werror --style=file <<<"$list"
+}
+
+run_sparse()
+{
+	C=2 "$vm/build-module.sh" "$default_flavour" >/dev/null
+}
+
+run_shellcheck()
+{
+	shell_scripts | xargs -r shellcheck
+}
+
+run_codespell()
+{
+	printf '%s\n' "${all[@]}" | xargs codespell
+}
+
+run_spdx()
+{
+	local f bad=0
+	for f in "${all[@]}"; do
+		grep -Iq . "$f" || continue # binary or empty
+		head -n 5 "$f" | grep -q 'SPDX-License-Identifier:' && continue
+		case $f in
+		LICENSES/*|COPYING*|*.md|README) continue ;;
+		esac
+		echo "$f: no SPDX-License-Identifier in its first five lines"
+		bad=1
+	done
+	return "$bad"
+}
+
+"$vm/setup.sh"
+"$vm/fetch.sh" --kselftest
+"$vm/fetch.sh" "$default_flavour"
+echo "1..7"
+check "checkpatch of kmod and its header" run_checkpatch '^(kmod|include/uapi)/.*\.[ch]$' $ignore
+check "checkpatch of selftests" run_checkpatch '^selftests/.*\.[ch]$' $ignore,CAMELCASE
+check "sparse" run_sparse
+check "clang-format of libuser and include" run_clang_format
+check "shellcheck" run_shellcheck
+check "codespell" run_codespell
+check "SPDX lines" run_spdx
+exit "$status"

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+# shellcheck shell=bash
+#
+# What the VM scripts share. Source it; do not run it.
+
+set -euo pipefail
+umask 022
+PATH=$PATH:/usr/sbin:/sbin	# for depmod and the like, run by a user
+
+vm=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$vm/../.." && pwd)
+build=$top/build
+cache=${RPCCANCEL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rpccancel}
+default_flavour=cloud-6.1
+# shellcheck disable=SC2034 # the scripts use them
+: "$build $default_flavour"
+
+# The makes we start are not parts of the make that started us.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+die()
+{
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+say()
+{
+	printf '# %s\n' "$*" >&2
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "root or sudo is needed for: $*"
+	fi
+}
+
+flavours()
+{
+	awk '!/^#/ && NF { print $1 }' "$vm/kernels"
+}
+
+# kernel_field FLAVOUR image|cmdline
+kernel_field()
+{
+	awk -v f="$1" -v w="$2" '$1 == f {
+		if (w == "image") { print $2 }
+		else { $1 = $2 = ""; sub(/^ +/, ""); print }
+	}' "$vm/kernels"
+}
+
+check_flavour()
+{
+	flavours | grep -qxF -- "$1" ||
+		die "no kernel flavour '$1'; there are: $(flavours | xargs)"
+}
+
+# Where fetch.sh has unpacked a flavour: a link named after it.
+kernel_dir()
+{
+	local dir
+	dir=$(readlink -e "$cache/$1") || die "$1 is not fetched: run $vm/fetch.sh $1"
+	printf '%s\n' "$dir"
+}
+
+# A directory's last part is the kernel's release.
+kernel_release()
+{
+	basename "$(kernel_dir "$1")"
+}
+
+kernel_headers()
+{
+	local dir
+	dir=$(kernel_dir "$1")
+	printf '%s\n' "$dir/usr/src/linux-headers-${dir##*/}"
+}

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#
+# Installs the Debian packages that the build and the tests need and that are
+# missing. Says what it installs; quick and silent when nothing is missing.
+
+. "$(dirname "$0")/common.sh"
+
+packages=(
+	# to build the library, the module and the tests
+	gcc g++ gcc-12 gcc-multilib make libc6-dev pkg-config libelf-dev
+	libtirpc-dev libpq-dev libcurl4-openssl-dev liburing-dev libcap-dev
+	# to fetch and unpack kernels, and to boot them
+	qemu-system-x86 busybox-static cpio kmod xz-utils rsync util-linux
+	# the guest's userland is copied from this machine's
+	coreutils iproute2 procps strace perl-base gawk netbase
+	# to check the style and the manual pages
+	clang clang-format codespell mandoc python3 shellcheck sparse
+)
+
+command -v apt-get >/dev/null || die "this needs Debian: there is no apt-get"
+
+# shellcheck disable=SC2016 # dpkg-query expands it, not the shell
+installed=$(dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' |
+	sed -n 's/\(:amd64\)\{0,1\} installed$//p')
+missing=()
+for p in "${packages[@]}"; do
+	grep -qxF "$p" <<<"$installed" || missing+=("$p")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+say "installing Debian packages: ${missing[*]}"
+install=(env DEBIAN_FRONTEND=noninteractive
+	 apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300
+	 install --no-install-recommends)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1 && exit 0
+
+# The package lists are absent or older than the mirror: refresh, once.
+say "refreshing the package lists"
+as_root apt-get -q -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 &&
+	as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1 && exit 0
+tail -n 20 "$log" >&2
+die "could not install the packages above: no network, or no rights?"
