@@ -184,7 +184,7 @@ static int rpcc_deliver_error(struct rpcc_thread *t)
 {
 	int error = READ_ONCE(t->slot->error);
 
-	if (error >= 1 && error <= MAX_ERRNO)
+	if (error >= 1 && error <= RPCCANCEL_ERROR_MAX)
 		return error;
 
 	return t->reason & RPCCANCEL_REASON_CANCEL ? ECANCELED : ETIMEDOUT;

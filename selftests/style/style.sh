@@ -10,8 +10,17 @@ checkpatch=$cache/kselftest/scripts/checkpatch.pl
 
 # What checkpatch need not say:
 # FILE_PATH_CHANGES  there is no MAINTAINERS file here
-# CAMELCASE          (selftests only) the API has Microsoft's names
+# In the header of the tracepoints, whose form is given:
+# OPEN_ENDED_LINE, PARENTHESIS_ALIGNMENT
+# In selftests/, which are programs of user space:
+# CAMELCASE          the API has Microsoft's names
+# PREFER_KERNEL_TYPES, NAKED_SSCANF, ENOSYS, VOLATILE  rules for kernel code
+# SPACING            takes FIXTURE_DATA(x) *self for a product
+# MACRO_WITH_FLOW_CONTROL, COMPLEX_MACRO  the harness is made of such macros
 ignore=FILE_PATH_CHANGES
+trace=$ignore,OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT
+user=$ignore,CAMELCASE,PREFER_KERNEL_TYPES,NAKED_SSCANF,ENOSYS,VOLATILE,SPACING
+user=$user,MACRO_WITH_FLOW_CONTROL,COMPLEX_MACRO
 
 cd "$top" || exit
 # Files of the tree, committed or about to be.
@@ -51,9 +60,9 @@ check()
 run_checkpatch()
 {
 	local list
-	list=$(files "$1")
+	list=$(files "$1" | grep -vE "${3:-^$}") || :
 	[ -z "$list" ] || xargs "$checkpatch" --strict --no-tree --terse --quiet \
-		--show-types --ignore "$2" -f <<<"$list"
+		--no-summary --show-types --ignore "$2" -f <<<"$list"
 }
 
 run_clang_format()
@@ -96,9 +105,11 @@ run_spdx()
 "$vm/setup.sh"
 "$vm/fetch.sh" --kselftest
 "$vm/fetch.sh" "$default_flavour"
-echo "1..7"
-check "checkpatch of kmod and its header" run_checkpatch '^(kmod|include/uapi)/.*\.[ch]$' $ignore
-check "checkpatch of selftests" run_checkpatch '^selftests/.*\.[ch]$' $ignore,CAMELCASE
+echo "1..8"
+check "checkpatch of kmod and its header" \
+	run_checkpatch '^(kmod|include/uapi)/.*\.[ch]$' $ignore '/trace\.h$'
+check "checkpatch of the tracepoints" run_checkpatch '^kmod/trace\.h$' $trace
+check "checkpatch of selftests" run_checkpatch '^selftests/.*\.[ch]$' $user
 check "sparse" run_sparse
 check "clang-format of libuser and include" run_clang_format
 check "shellcheck" run_shellcheck

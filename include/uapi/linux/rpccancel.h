@@ -88,7 +88,8 @@
  * @flags:	written by the thread: RPCCANCEL_MODE_* and RPCCANCEL_SLOT_*
  * @classes:	written by the thread: RPCCANCEL_CLASS_*, 0 for the default
  * @error:	written by the thread: errno a refused system call fails
- *		with, 1 to 4095; else ECANCELED, or ETIMEDOUT after a deadline
+ *		with, 1 to RPCCANCEL_ERROR_MAX; else ECANCELED, or ETIMEDOUT
+ *		after a deadline
  * @reason:	written by the kernel: RPCCANCEL_REASON_*, valid with @cancel
  * @since:	written by the thread: when the call began, only shown in lists
  * @tag:	written by the thread: any value, only shown in lists
@@ -114,6 +115,9 @@ struct rpccancel_slot {
 	__u64	grace;
 	__u64	refused;
 };
+
+/* What lies above is not for user space: some would restart the call for ever. */
+#define RPCCANCEL_ERROR_MAX	511
 
 #define RPCCANCEL_GEN_ANY	0ULL
 #define RPCCANCEL_GEN_NEXT	(~0ULL)
@@ -164,7 +168,8 @@ struct rpccancel_query {
  * when the file is closed.
  *
  * Errors: EALREADY the thread is attached; EDQUOT the user's limit; ENOSPC the
- * file's limit; ENOMEM; EOPNOTSUPP a kernel thread or a 32-bit task.
+ * file's limit; ENOMEM; EPERM another process than the one that opened the
+ * device.
  */
 struct rpccancel_attach {
 	__u32	flags;
@@ -339,14 +344,15 @@ struct rpccancel_info {
 };
 
 /**
- * struct rpccancel_list - RPCCANCEL_IOC_LIST, on the device: attached threads
+ * struct rpccancel_list - RPCCANCEL_IOC_LIST, on the device: threads
  * @buf:	in: address of an array of struct rpccancel_info
  * @cursor:	in: 0 to start, then what the last call left; out: see there
  * @count:	in: elements of @buf; out: elements filled, 0 at the end
  * @entry_size:	in: sizeof(struct rpccancel_info)
  *
- * Shows the threads that the caller may open.  A thread that is there for the
- * whole walk is shown exactly once.
+ * Shows the threads that the caller may open: the attached ones, and those that
+ * have only been opened so far.  A thread that is there for the whole walk is
+ * shown exactly once.
  */
 struct rpccancel_list {
 	__u64	buf;
