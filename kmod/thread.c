@@ -267,15 +267,13 @@ static int rpcc_thread_attach_locked(struct rpcc_device *device, u32 *index)
  * A cancel that came before, through a handle, is shown in the slot at once.
  *
  * Return: 0, -EALREADY, -EDQUOT, -ENOSPC, -ENOMEM, -EPERM for another process
- * than the one that opened the device, -EOPNOTSUPP for one without user memory.
+ * than the one that opened the device.
  */
 int rpcc_thread_attach(struct rpcc_device *device, u32 *index)
 {
 	struct rpcc_thread *t;
 	int err;
 
-	if (!current->mm)
-		return -EOPNOTSUPP;
 	if (current->mm != device->mm)
 		return -EPERM;
 

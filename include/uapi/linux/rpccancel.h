@@ -73,6 +73,8 @@
 /* What classes == 0 stands for: all but EPOLL, whose callers may abort. */
 #define RPCCANCEL_CLASS_DEFAULT	0x0fff
 #define RPCCANCEL_CLASS_ALL	0x1fff
+/* No call at all; other bits that mean no class are ignored. */
+#define RPCCANCEL_CLASS_NONE	0x80000000
 
 /* slot->reason: why the generation in slot->cancel was cancelled. */
 #define RPCCANCEL_REASON_CANCEL		0x1	/* somebody asked for it */
@@ -163,7 +165,8 @@ struct rpccancel_query {
  *
  * Attaches the calling thread.  Its slot then lies in the page at offset
  * @slot * slot_size of the device, rounded down, which the caller maps
- * (MAP_SHARED, readable and writable).  The mapping is not inherited by fork.
+ * (MAP_SHARED, readable and writable).  The slot is zeroed.  The mapping is not
+ * inherited by fork.
  * The thread is detached by RPCCANCEL_IOC_DETACH, by its exit or execve(2), and
  * when the file is closed.
  *
