@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * The status codes of Windows RPC. The numbers are Microsoft's.
+ */
+#ifndef RPCNTERR_H
+#define RPCNTERR_H
+
+/* On Windows these come from winerror.h, and so do those they stand for. */
+#ifndef ERROR_SUCCESS
+#define ERROR_SUCCESS 0
+#endif
+#ifndef ERROR_ACCESS_DENIED
+#define ERROR_ACCESS_DENIED 5
+#endif
+#ifndef ERROR_INVALID_HANDLE
+#define ERROR_INVALID_HANDLE 6
+#endif
+
+#define RPC_S_OK		      0
+#define RPC_S_ACCESS_DENIED	      5
+#define RPC_X_SS_CONTEXT_MISMATCH     6
+#define RPC_S_OUT_OF_MEMORY	      14
+#define RPC_X_NO_MEMORY		      14
+#define RPC_S_INVALID_ARG	      87
+#define RPC_S_INVALID_LEVEL	      87
+#define RPC_S_BUFFER_TOO_SMALL	      122
+#define RPC_S_OUT_OF_THREADS	      164
+#define RPC_S_ASYNC_CALL_PENDING      997
+#define RPC_S_SERVER_OUT_OF_MEMORY    1130
+#define RPC_S_UNKNOWN_PRINCIPAL	      1332
+#define RPC_S_INVALID_SECURITY_DESC   1338
+#define RPC_S_TIMEOUT		      1460
+#define RPC_S_INVALID_STRING_BINDING  1700
+#define RPC_S_WRONG_KIND_OF_BINDING   1701
+#define RPC_S_INVALID_BINDING	      1702
+#define RPC_S_PROTSEQ_NOT_SUPPORTED   1703
+#define RPC_S_INVALID_RPC_PROTSEQ     1704
+#define RPC_S_INVALID_STRING_UUID     1705
+#define RPC_S_INVALID_ENDPOINT_FORMAT 1706
+#define RPC_S_INVALID_NET_ADDR	      1707
+#define RPC_S_NO_ENDPOINT_FOUND	      1708
+#define RPC_S_INVALID_TIMEOUT	      1709
+#define RPC_S_OBJECT_NOT_FOUND	      1710
+#define RPC_S_ALREADY_REGISTERED      1711
+#define RPC_S_TYPE_ALREADY_REGISTERED 1712
+#define RPC_S_ALREADY_LISTENING	      1713
+#define RPC_S_NO_PROTSEQS_REGISTERED  1714
+#define RPC_S_NOT_LISTENING	      1715
+#define RPC_S_UNKNOWN_MGR_TYPE	      1716
+#define RPC_S_UNKNOWN_IF	      1717
+#define RPC_S_NO_BINDINGS	      1718
+#define RPC_S_NO_PROTSEQS	      1719
+#define RPC_S_CANT_CREATE_ENDPOINT    1720
+#define RPC_S_OUT_OF_RESOURCES	      1721
+#define RPC_S_SERVER_UNAVAILABLE      1722
+#define RPC_S_SERVER_TOO_BUSY	      1723
+#define RPC_S_INVALID_NETWORK_OPTIONS 1724
+#define RPC_S_NO_CALL_ACTIVE	      1725
+#define RPC_S_CALL_FAILED	      1726
+#define RPC_S_CALL_FAILED_DNE	      1727
+#define RPC_S_PROTOCOL_ERROR	      1728
+#define RPC_S_PROXY_ACCESS_DENIED     1729
+#define RPC_S_UNSUPPORTED_TRANS_SYN   1730
+#define RPC_S_UNSUPPORTED_TYPE	      1732
+#define RPC_S_INVALID_TAG	      1733
+#define RPC_S_INVALID_BOUND	      1734
+#define RPC_S_DUPLICATE_ENDPOINT      1740
+#define RPC_S_MAX_CALLS_TOO_SMALL     1742
+#define RPC_S_STRING_TOO_LONG	      1743
+#define RPC_S_PROCNUM_OUT_OF_RANGE    1745
+#define EPT_S_CANT_PERFORM_OP	      1752
+#define EPT_S_NOT_REGISTERED	      1753
+#define RPC_S_INVALID_NAF_ID	      1763
+#define RPC_S_CANNOT_SUPPORT	      1764
+#define RPC_S_INTERNAL_ERROR	      1766
+#define RPC_S_ZERO_DIVIDE	      1767
+#define RPC_S_ADDRESS_ERROR	      1768
+#define RPC_S_FP_DIV_ZERO	      1769
+#define RPC_S_FP_UNDERFLOW	      1770
+#define RPC_S_FP_OVERFLOW	      1771
+#define RPC_X_NULL_REF_POINTER	      1780
+#define RPC_X_BAD_STUB_DATA	      1783
+#define RPC_S_CALL_IN_PROGRESS	      1791
+#define RPC_S_CALL_CANCELLED	      1818
+#define RPC_S_BINDING_INCOMPLETE      1819
+#define RPC_S_COMM_FAILURE	      1820
+#define RPC_S_UNSUPPORTED_AUTHN_LEVEL 1821
+#define RPC_S_SEC_PKG_ERROR	      1825
+#define RPC_S_NOT_CANCELLED	      1826
+#define RPC_X_WRONG_PIPE_ORDER	      1831
+#define RPC_S_INVALID_OBJECT	      1900
+#define RPC_S_SEND_INCOMPLETE	      1913
+#define RPC_S_INVALID_ASYNC_HANDLE    1914
+#define RPC_S_INVALID_ASYNC_CALL      1915
+#define RPC_X_PIPE_CLOSED	      1916
+#define RPC_X_PIPE_DISCIPLINE_ERROR   1917
+#define RPC_X_PIPE_EMPTY	      1918
+
+#endif /* RPCNTERR_H */

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Threads come and go: attach at the first use, detach at exit.
+ *
+ * The kernel detaches an exiting thread by itself. The destructor of the
+ * thread-specific data does so earlier, while the thread can still be seen to be
+ * alive. When another destructor uses the library after it, the thread attaches
+ * once more, and the destructor runs again.
+ *
+ * A forked child starts anew: slots are not inherited, so its one thread is not
+ * attached and in no scope. Handlers for fork are registered at the first use;
+ * they and the destructor are the reason why the library cannot be unloaded
+ * (-z nodelete).
+ */
+#include <pthread.h>
+
+#include "backend.h"
+#include "internal.h"
+
+__thread struct rpcc_thread rpcc_self;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+static int once_error;
+
+static void thread_exits(void *self)
+{
+	(void)self;
+	if (rpcc_self.slot)
+		rpcc_backend()->detach();
+	rpcc_self.slot = NULL;
+	rpcc_self.top = NULL;
+}
+
+static void fork_prepare(void)
+{
+	rpcc_backend()->fork_prepare();
+}
+
+static void fork_parent(void)
+{
+	rpcc_backend()->fork_parent();
+}
+
+static void fork_child(void)
+{
+	rpcc_self.slot = NULL;
+	rpcc_self.top = NULL;
+	rpcc_backend()->fork_child();
+}
+
+static void first_use(void)
+{
+	int err = pthread_key_create(&exit_key, thread_exits);
+
+	if (!err)
+		err = pthread_atfork(fork_prepare, fork_parent, fork_child);
+	once_error = -err;
+}
+
+/* To be called before the back end is used: from then on fork needs care. */
+int rpcc_prepare(void)
+{
+	pthread_once(&once, first_use);
+	return once_error;
+}
+
+/* The slot comes zeroed, and a grace of 0 is not DCE's default. */
+static void init_slot(struct rpccancel_slot *slot)
+{
+	if (!rpcc_self.grace_set)
+		rpcc_self.grace = RPCCANCEL_INFINITE;
+	WRITE_ONCE(slot->grace, rpcc_self.grace);
+	rpcc_self.slot = slot;
+}
+
+int rpcc_attach(void)
+{
+	struct rpccancel_slot *slot;
+	int err;
+
+	if (rpcc_self.slot)
+		return 0;
+
+	err = rpcc_prepare();
+	if (!err)
+		err = -pthread_setspecific(exit_key, &rpcc_self);
+	if (!err)
+		err = rpcc_backend()->attach(&slot);
+	if (!err)
+		init_slot(slot);
+	return err;
+}
+
+EXPORT RPC_STATUS rpccancel_thread_attach(void)
+{
+	return rpcc_status(rpcc_attach());
+}
+
+EXPORT RPC_STATUS rpccancel_thread_detach(void)
+{
+	if (rpcc_self.top)
+		return RPC_S_CALL_IN_PROGRESS;
+	thread_exits(NULL);
+	return RPC_S_OK;
+}
+
+EXPORT RPC_STATUS rpccancel_query(struct rpccancel_query *query)
+{
+	int err;
+
+	if (!query)
+		return RPC_S_INVALID_ARG;
+	err = rpcc_prepare();
+	if (err)
+		return rpcc_status(err);
+	return rpcc_status(rpcc_backend()->query(query));
+}
+
+/* Takes effect at once, also for a call that is already cancelled. */
+EXPORT RPC_STATUS RpcMgmtSetCancelTimeout(long Timeout)
+{
+	int err;
+
+	if (Timeout < RPC_C_CANCEL_INFINITE_TIMEOUT)
+		return RPC_S_INVALID_TIMEOUT;
+	err = rpcc_attach();
+	if (err)
+		return rpcc_status(err);
+	rpcc_self.grace = rpcc_seconds(Timeout);
+	rpcc_self.grace_set = true;
+	WRITE_ONCE(rpcc_self.slot->grace, rpcc_self.grace);
+	return RPC_S_OK;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Without the module: everything that needs it says so, and nothing pretends.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <rpccancel.h>
+
+#include "tap.h"
+
+static void scopes(void)
+{
+	struct rpccancel_scope_attr attr = {
+		.size = sizeof(attr),
+		.timeout = 1000000000,
+	};
+	struct rpccancel_scope scope;
+
+	errno = 4242;
+	is(rpccancel_scope_begin(&scope, NULL), RPC_S_CANNOT_SUPPORT,
+	   "a scope does not begin");
+	is(rpccancel_scope_end(&scope), RPC_S_CANNOT_SUPPORT,
+	   "its end says why it did not begin");
+	is(rpccancel_scope_begin(&scope, &attr), RPC_S_CANNOT_SUPPORT,
+	   "a scope with a deadline does not begin");
+	is(rpccancel_scope_end(&scope), RPC_S_CANNOT_SUPPORT,
+	   "its end says why it did not begin");
+	is(rpccancel_scope_test(), 0, "nothing is cancelled");
+	is(rpccancel_scope_set_timeout(1), RPC_S_NO_CALL_ACTIVE,
+	   "no scope can get a deadline");
+	is(errno, 4242, "errno is what it was");
+}
+
+static void threads(void)
+{
+	struct rpccancel_info info;
+	void *thread;
+
+	errno = 4242;
+	is(rpccancel_thread_attach(), RPC_S_CANNOT_SUPPORT, "attach");
+	is(rpccancel_thread_detach(), RPC_S_OK, "a detached thread stays so");
+	is(rpccancel_thread_self(THREAD_ALL_ACCESS, &thread),
+	   RPC_S_CANNOT_SUPPORT, "handle of the calling thread");
+	is(rpccancel_thread_open(getpid(), THREAD_SET_CONTEXT, &thread),
+	   RPC_S_CANNOT_SUPPORT, "handle of a thread");
+	is(rpccancel_thread_duplicate(RPCCANCEL_CURRENT_THREAD, 0, &thread),
+	   RPC_S_CANNOT_SUPPORT, "duplicate of the calling thread's");
+	is(rpccancel_thread_info(RPCCANCEL_CURRENT_THREAD, &info),
+	   RPC_S_CANNOT_SUPPORT, "information");
+	is(errno, 4242, "errno is what it was");
+}
+
+static void cancels(void)
+{
+	struct rpccancel_request request = { .size = sizeof(request) };
+	struct rpccancel_target target = { .handle = 0 };
+	struct rpccancel_query query;
+	struct rpccancel_info info;
+	uint64_t cursor = 0;
+	size_t count = 1;
+
+	errno = 4242;
+	is(RpcCancelThread(RPCCANCEL_CURRENT_THREAD), RPC_S_CANNOT_SUPPORT,
+	   "RpcCancelThread");
+	is(RpcCancelThreadEx(RPCCANCEL_CURRENT_THREAD, 0), RPC_S_CANNOT_SUPPORT,
+	   "RpcCancelThreadEx");
+	is(RpcCancelThreadEx(RPCCANCEL_CURRENT_THREAD, -2),
+	   RPC_S_INVALID_TIMEOUT, "RpcCancelThreadEx, -2 seconds");
+	is(RpcMgmtSetCancelTimeout(1), RPC_S_CANNOT_SUPPORT,
+	   "RpcMgmtSetCancelTimeout");
+	is(RpcMgmtSetCancelTimeout(-2), RPC_S_INVALID_TIMEOUT,
+	   "RpcMgmtSetCancelTimeout, -2 seconds");
+	is(RpcTestCancel(), RPC_S_ACCESS_DENIED,
+	   "RpcTestCancel: not cancelled");
+	is(rpccancel_cancel(RPCCANCEL_CURRENT_THREAD, &request),
+	   RPC_S_CANNOT_SUPPORT, "rpccancel_cancel");
+	is(rpccancel_cancel_many(&target, 1, 0, &count), RPC_S_CANNOT_SUPPORT,
+	   "rpccancel_cancel_many");
+	is(count, 0, "none was done");
+	count = 1;
+	is(rpccancel_list(&info, &count, &cursor), RPC_S_CANNOT_SUPPORT,
+	   "rpccancel_list");
+	is(rpccancel_query(&query), RPC_S_CANNOT_SUPPORT, "rpccancel_query");
+	is(errno, 4242, "errno is what it was");
+}
+
+/* Handlers and destructors are registered by now; they must be harmless. */
+static void *other_thread(void *arg)
+{
+	struct rpccancel_scope scope;
+
+	rpccancel_scope_begin(&scope, NULL);
+	return arg;
+}
+
+static void exits_and_forks(void)
+{
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	pthread_create(&thread, NULL, other_thread, NULL);
+	is(pthread_join(thread, NULL), 0, "a thread exits");
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(rpccancel_thread_attach() != RPC_S_CANNOT_SUPPORT);
+	waitpid(pid, &status, 0);
+	is(status, 0, "a forked child");
+}
+
+int main(void)
+{
+	if (!access("/dev/rpccancel", F_OK))
+		tap_skip_all("the module is loaded here");
+	scopes();
+	threads();
+	cancels();
+	exits_and_forks();
+	return tap_end();
+}

@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+#
+# usage: run.sh BUILD
+#
+# Runs the tests that need no module, and shows their results in the Test
+# Anything Protocol. Those that need it are selftests/lib_*_test.c.
+
+here=$(cd "$(dirname "$0")" && pwd)
+build=$1
+failed=0
+
+for t in "$build"/tests/*_test "$here"/*_test.sh; do
+	echo "# ${t##*/}"
+	timeout 300 "$t" "$build"
+	status=$?
+	case $status in
+	0) ;;
+	1) failed=1 ;;
+	*)
+		echo "not ok - ${t##*/} ended with status $status"
+		failed=1
+		;;
+	esac
+done
+exit $failed
