@@ -15,6 +15,7 @@ struct rpcc_user;
  *		are never shared by two processes
  * @user:	who is charged for what is made through it
  * @threads:	those attached through it; protected by the table's mutex
+ * @attached:	how many these are; likewise
  * @slots:	numbers of the slots in use
  * @pages:	the memory of the slots, page by page
  */
@@ -22,6 +23,7 @@ struct rpcc_device {
 	struct mm_struct *mm;
 	struct rpcc_user *user;
 	struct list_head threads;
+	unsigned int attached;
 	struct ida slots;
 	struct xarray pages;
 };

@@ -125,8 +125,12 @@ void rpcc_slot_unpin(struct rpccancel_slot *slot)
 
 static void rpcc_slots_vm_flags(struct vm_area_struct *vma)
 {
-	/* A forked child is another process: it must not write our slots. */
-	const unsigned long set = VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
+	/*
+	 * A forked child is another process: it must not write our slots, and
+	 * VM_IO keeps madvise() from changing that.
+	 */
+	const unsigned long set = VM_IO | VM_DONTCOPY | VM_DONTEXPAND |
+				  VM_DONTDUMP;
 
 #ifdef HAVE_VM_FLAGS_SET
 	vm_flags_mod(vma, set, VM_MAYEXEC);

@@ -14,7 +14,7 @@
  * a number that is used again means nothing to it.  execve() makes another
  * program of a task, perhaps with other rights: the record then counts as dead,
  * which is seen by the task's self_exec_id.  A thread that exits without
- * detaching is found dead by the next one who looks.
+ * detaching is found dead by those who attach after it, who look for such.
  *
  * Locking.  rpcc_threads_mutex protects the table, the index, claims and the
  * devices' lists; it is taken to attach, detach, open and close, never to
@@ -75,7 +75,7 @@ static void rpcc_thread_free(struct rcu_head *rcu)
 	if (t->slot)
 		rpcc_slot_unpin(t->slot);
 	put_task_struct(t->task);
-	rpcc_user_uncharge(t->user);
+	rpcc_user_put(t->user);
 	kmem_cache_free(rpcc_threads_cache, t);
 	module_put(THIS_MODULE);
 }
@@ -86,8 +86,11 @@ static void rpcc_thread_free(struct rcu_head *rcu)
  */
 void rpcc_thread_put(struct rpcc_thread *t)
 {
-	if (refcount_dec_and_test(&t->refs))
-		call_rcu(&t->rcu, rpcc_thread_free);
+	if (!refcount_dec_and_test(&t->refs))
+		return;
+
+	rpcc_user_uncharge(t->user);
+	call_rcu(&t->rcu, rpcc_thread_free);
 }
 
 static struct rpcc_thread *rpcc_thread_alloc(struct rpcc_user *user,
@@ -106,6 +109,7 @@ static struct rpcc_thread *rpcc_thread_alloc(struct rpcc_user *user,
 	t->task = get_task_struct(task);
 	t->exec_id = READ_ONCE(task->self_exec_id);
 	t->user = user;
+	rpcc_user_get(user);
 	INIT_LIST_HEAD(&t->siblings);
 	spin_lock_init(&t->lock);
 	init_waitqueue_head(&t->wait);
@@ -165,7 +169,6 @@ static void rpcc_thread_drop_claim(struct rpcc_thread *t)
 static struct rpcc_thread *rpcc_thread_find(struct rpcc_device *device,
 					    struct task_struct *task)
 {
-	struct rpcc_user *user;
 	struct rpcc_thread *t;
 	int err;
 
@@ -179,13 +182,13 @@ static struct rpcc_thread *rpcc_thread_find(struct rpcc_device *device,
 	if (t)
 		rpcc_thread_remove(t);
 
-	user = rpcc_user_charge(device->user);
-	if (IS_ERR(user))
-		return ERR_CAST(user);
+	err = rpcc_user_charge(device->user);
+	if (err)
+		return ERR_PTR(err);
 
-	t = rpcc_thread_alloc(user, task);
+	t = rpcc_thread_alloc(device->user, task);
 	if (IS_ERR(t)) {
-		rpcc_user_uncharge(user);
+		rpcc_user_uncharge(device->user);
 		return t;
 	}
 
@@ -206,6 +209,7 @@ static void rpcc_thread_detach_locked(struct rpcc_thread *t)
 	lockdep_assert_held(&rpcc_threads_mutex);
 
 	list_del_init(&t->siblings);
+	device->attached--;
 	spin_lock_irq(&t->lock);
 	WRITE_ONCE(t->owner, NULL);
 	spin_unlock_irq(&t->lock);
@@ -216,13 +220,20 @@ static void rpcc_thread_detach_locked(struct rpcc_thread *t)
 	rpcc_thread_drop_claim(t);
 }
 
-/* Threads that exited without detaching keep their slots until somebody looks. */
-static void rpcc_threads_reap(struct rpcc_device *device)
+/*
+ * Threads that exited without detaching keep their records and slots until
+ * somebody looks: at the next @count of the device, here.
+ */
+static void rpcc_threads_reap(struct rpcc_device *device, unsigned int count)
 {
-	struct rpcc_thread *t, *next;
+	struct rpcc_thread *t;
 
-	list_for_each_entry_safe(t, next, &device->threads, siblings) {
-		if (!rpcc_thread_alive(t))
+	while (count-- && !list_empty(&device->threads)) {
+		t = list_first_entry(&device->threads, struct rpcc_thread,
+				     siblings);
+		if (rpcc_thread_alive(t))
+			list_move_tail(&t->siblings, &device->threads);
+		else
 			rpcc_thread_detach_locked(t);
 	}
 }
@@ -254,7 +265,8 @@ static int rpcc_thread_attach_locked(struct rpcc_device *device, u32 *index)
 	WRITE_ONCE(t->owner, device);
 	WRITE_ONCE(t->slot, slot);
 	spin_unlock_irq(&t->lock);
-	list_add(&t->siblings, &device->threads);
+	list_add_tail(&t->siblings, &device->threads);
+	device->attached++;
 
 	return 0;
 }
@@ -278,9 +290,11 @@ int rpcc_thread_attach(struct rpcc_device *device, u32 *index)
 		return -EPERM;
 
 	mutex_lock(&rpcc_threads_mutex);
+	/* Each one that comes looks at two, so the dead never outnumber them. */
+	rpcc_threads_reap(device, 2);
 	err = rpcc_thread_attach_locked(device, index);
 	if (err == -EDQUOT || err == -ENOSPC) {
-		rpcc_threads_reap(device);
+		rpcc_threads_reap(device, device->attached);
 		err = rpcc_thread_attach_locked(device, index);
 	}
 	mutex_unlock(&rpcc_threads_mutex);
@@ -400,6 +414,10 @@ struct rpcc_thread *rpcc_thread_claim(struct rpcc_device *device,
 
 	mutex_lock(&rpcc_threads_mutex);
 	t = rpcc_thread_find(device, task);
+	if (t == ERR_PTR(-EDQUOT)) {
+		rpcc_threads_reap(device, device->attached);
+		t = rpcc_thread_find(device, task);
+	}
 	mutex_unlock(&rpcc_threads_mutex);
 
 	return t;

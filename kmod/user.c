@@ -3,11 +3,13 @@
  * Who pays: how many records each user has.
  *
  * Lifetime: a struct rpcc_user is created for the first open device of a user
- * and lives until its last device and its last record are gone; each of them
- * holds a reference.  Locking: rpcc_users_lock protects the list, the
- * references and the counts.  The list is short: one element for each user of
- * the module, not for each thread.
+ * and lives until its last device and its last record are freed; each of them
+ * holds a reference.  A record stops counting as soon as nothing refers to it,
+ * which may be in any context, and is freed later.  Locking: rpcc_users_lock
+ * protects the list and the references; the count is atomic.  The list is short:
+ * one element for each user of the module, not for each thread.
  */
+#include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -22,7 +24,7 @@ struct rpcc_user {
 	struct list_head node;
 	kuid_t uid;
 	unsigned int refs;
-	unsigned int threads;
+	atomic_t threads;
 };
 
 static LIST_HEAD(rpcc_users);
@@ -74,13 +76,28 @@ struct rpcc_user *rpcc_user_get_current(void)
 	return user;
 }
 
-/* Also called when a record is freed, from an RCU callback: hence the _bh. */
-static void rpcc_user_drop(struct rpcc_user *user, unsigned int threads)
+/**
+ * rpcc_user_get() - take another reference
+ * @user:	what the caller has a reference on
+ */
+void rpcc_user_get(struct rpcc_user *user)
+{
+	spin_lock_bh(&rpcc_users_lock);
+	user->refs++;
+	spin_unlock_bh(&rpcc_users_lock);
+}
+
+/**
+ * rpcc_user_put() - give a reference back
+ * @user:	the user
+ *
+ * Also called when a record is freed, from an RCU callback: hence the _bh.
+ */
+void rpcc_user_put(struct rpcc_user *user)
 {
 	bool last;
 
 	spin_lock_bh(&rpcc_users_lock);
-	user->threads -= threads;
 	last = !--user->refs;
 	if (last)
 		list_del(&user->node);
@@ -91,53 +108,29 @@ static void rpcc_user_drop(struct rpcc_user *user, unsigned int threads)
 }
 
 /**
- * rpcc_user_put() - give a reference back
- * @user:	what rpcc_user_get_current() returned
- */
-void rpcc_user_put(struct rpcc_user *user)
-{
-	rpcc_user_drop(user, 0);
-}
-
-/**
  * rpcc_user_charge() - count one more record
  * @user:	who pays
  *
- * Return: @user, to be given to rpcc_user_uncharge() once, or ERR_PTR(-EDQUOT)
- * when the limit is reached and the caller may not pass it.
+ * Return: 0, or -EDQUOT when the limit is reached and the caller may not pass it.
  */
-struct rpcc_user *rpcc_user_charge(struct rpcc_user *user)
+int rpcc_user_charge(struct rpcc_user *user)
 {
-	bool full;
+	if (atomic_inc_return(&user->threads) <= READ_ONCE(max_threads_per_user) ||
+	    capable(CAP_SYS_RESOURCE))
+		return 0;
 
-	spin_lock_bh(&rpcc_users_lock);
-	full = user->threads >= READ_ONCE(max_threads_per_user);
-	if (!full) {
-		user->threads++;
-		user->refs++;
-	}
-	spin_unlock_bh(&rpcc_users_lock);
+	atomic_dec(&user->threads);
 
-	if (!full)
-		return user;
-	if (!capable(CAP_SYS_RESOURCE))
-		return ERR_PTR(-EDQUOT);
-
-	spin_lock_bh(&rpcc_users_lock);
-	user->threads++;
-	user->refs++;
-	spin_unlock_bh(&rpcc_users_lock);
-
-	return user;
+	return -EDQUOT;
 }
 
 /**
- * rpcc_user_uncharge() - undo rpcc_user_charge()
- * @user:	what it returned
+ * rpcc_user_uncharge() - count one record less, in any context
+ * @user:	who paid
  */
 void rpcc_user_uncharge(struct rpcc_user *user)
 {
-	rpcc_user_drop(user, 1);
+	atomic_dec(&user->threads);
 }
 
 /**
