@@ -149,7 +149,8 @@ static int rpcc_cancel_outcome(struct rpcc_thread *t, u64 gen, u32 until,
  */
 int rpcc_cancel_wait(struct rpcc_thread *t, struct rpccancel_wait *req)
 {
-	struct hrtimer_sleeper sleeper;
+	ktime_t deadline = ns_to_ktime(min_t(u64, req->deadline, KTIME_MAX));
+	bool expired = false;
 	DEFINE_WAIT(wait);
 	int err;
 
@@ -158,24 +159,19 @@ int rpcc_cancel_wait(struct rpcc_thread *t, struct rpccancel_wait *req)
 	if (t->task == current)
 		return -EDEADLK;
 
-	hrtimer_init_sleeper_on_stack(&sleeper, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
-	hrtimer_set_expires(&sleeper.timer, min_t(u64, req->deadline, KTIME_MAX));
-	hrtimer_sleeper_start_expires(&sleeper, HRTIMER_MODE_ABS);
-
 	for (;;) {
 		prepare_to_wait(&t->wait, &wait, TASK_INTERRUPTIBLE);
 		err = rpcc_cancel_outcome(t, req->gen, req->until, &req->result);
-		if (err != -EAGAIN || !sleeper.task)
+		if (err != -EAGAIN || expired)
 			break;
 		if (signal_pending(current)) {
 			err = -ERESTARTSYS;
 			break;
 		}
-		schedule();
+		expired = !schedule_hrtimeout_range(&deadline, 0,
+						    HRTIMER_MODE_ABS);
 	}
 	finish_wait(&t->wait, &wait);
-	hrtimer_cancel(&sleeper.timer);
-	destroy_hrtimer_on_stack(&sleeper.timer);
 
 	/* Out of time: what it was waiting for is still pending. */
 	return err == -EAGAIN ? 0 : err;
