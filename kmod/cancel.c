@@ -107,6 +107,9 @@ int rpcc_cancel(struct rpcc_thread *t, u64 *gen, u64 grace, u32 *result)
 	case RPCCANCEL_RESULT_NEXT:
 		rpcc_deliver_kick(t);
 		break;
+	case RPCCANCEL_RESULT_TOO_LATE:
+		trace_rpccancel_too_late(t->task, *gen);
+		break;
 	}
 
 	return 0;

@@ -223,7 +223,7 @@ static bool rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
  * @t:		its record
  *
  * Matches, tells, refuses, and keeps the scheduler hook registered for as long
- * as something is pending.
+ * as something is pending, or somebody wants to know when the thread dies.
  */
 void rpcc_deliver(struct rpcc_thread *t)
 {
@@ -234,7 +234,7 @@ void rpcc_deliver(struct rpcc_thread *t)
 	if (!t->gone) {
 		rpcc_deliver_match(t);
 		refused = rpcc_deliver_refuse(t, regs);
-		rearm = t->pending;
+		rearm = t->pending || t->watched;
 	}
 	spin_unlock_irq(&t->lock);
 
@@ -263,6 +263,8 @@ static void rpcc_deliver_run(struct rpcc_thread *t, int bit)
 	} else {
 		rpcc_rearm_off(t);
 		rpcc_thread_exited(t);
+		if (!(current->flags & PF_EXITING))
+			rpcc_syscall_resume(current_pt_regs());
 	}
 
 	rpcc_thread_put(t);
@@ -328,7 +330,11 @@ static bool rpcc_deliver_can_wait(struct rpcc_thread *t)
 	    RPCCANCEL_MODE_CALL)
 		return false;
 
-	return state != RPCCANCEL_STATE_BLOCKED;
+	/*
+	 * A stop or an uninterruptible sleep may be in the middle of a call
+	 * that goes on to sleep where it has to be refused.
+	 */
+	return state == RPCCANCEL_STATE_EXCLUDED;
 }
 
 /**
@@ -364,11 +370,28 @@ void rpcc_deliver_kick(struct rpcc_thread *t)
 }
 
 /**
+ * rpcc_deliver_watch() - let those who poll a handle know when the thread dies
+ * @t:		the record
+ *
+ * The thread is not disturbed: the note runs when it next gets to user mode, and
+ * registers the scheduler hook, or when it exits.
+ */
+void rpcc_deliver_watch(struct rpcc_thread *t)
+{
+	if (READ_ONCE(t->watched) || t->task == current)
+		return;
+
+	WRITE_ONCE(t->watched, true);
+	rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
+}
+
+/**
  * rpcc_deliver_end() - the record has left the table
  * @t:		the record
  *
- * Wakes all who wait for its thread.  If the scheduler hook is still
- * registered, only the thread itself can take it off: it is kicked to do so.
+ * Wakes all who wait for its thread.  If the scheduler hook is still registered
+ * or a note is queued, only the thread itself can take them off: it is woken to
+ * do so, or they would pin the module for as long as it sleeps.
  */
 void rpcc_deliver_end(struct rpcc_thread *t)
 {
@@ -381,7 +404,7 @@ void rpcc_deliver_end(struct rpcc_thread *t)
 	rpcc_timer_program(t);
 	spin_unlock_irq(&t->lock);
 
-	if (test_bit(RPCC_ARMED, &t->bits))
+	if (test_bit(RPCC_ARMED, &t->bits) || test_bit(RPCC_NOTED, &t->bits))
 		rpcc_deliver_wake(t);
 	wake_up_all(&t->wait);
 }

@@ -27,6 +27,7 @@
 #include <linux/uio.h>
 
 #include "cancel.h"
+#include "deliver.h"
 #include "handle.h"
 #include "inspect.h"
 #include "ioctl.h"
@@ -78,6 +79,7 @@ static __poll_t rpcc_handle_poll(struct file *file, poll_table *wait)
 		return EPOLLERR;
 
 	poll_wait(file, &t->wait, wait);
+	rpcc_deliver_watch(t);
 
 	if (READ_ONCE(t->events) != atomic64_read(&handle->seen))
 		mask |= EPOLLIN | EPOLLRDNORM;
@@ -119,6 +121,7 @@ static ssize_t rpcc_handle_read(struct kiocb *iocb, struct iov_iter *to)
 	if (!taken && (file->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT))
 		return rpcc_thread_alive(t) ? -EAGAIN : 0;
 	if (!taken) {
+		rpcc_deliver_watch(t);
 		err = wait_event_interruptible(t->wait,
 					       (taken = rpcc_handle_take(handle, &event)) ||
 					       !rpcc_thread_alive(t));
@@ -337,6 +340,8 @@ struct rpcc_thread *rpcc_handle_thread(struct file *file, u32 access)
  *
  * Threads of the caller's own process always; others if the caller may send
  * them a signal, which asks the security modules too.
+ *
+ * Return: true if it may.
  */
 bool rpcc_handle_permitted(struct task_struct *task)
 {

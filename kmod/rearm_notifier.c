@@ -3,20 +3,23 @@
  * What makes a cancel sticky: it is delivered again each time the thread is
  * about to sleep in a system call that has to be refused.
  *
- * A preempt notifier exists only on a thread with a cancel pending.  When
- * the thread is switched out, sched_out sees it go to sleep.  The run queue lock
- * is held there, so it cannot be woken from inside: an irq_work does that, as
- * soon as the lock is released.  No wake-up is lost and nothing polls:
+ * A preempt notifier exists only on a thread with a cancel pending, or whose
+ * death somebody waits for.  When the thread is switched out, sched_out sees it
+ * go to sleep.  The run queue lock is held there, so it cannot be woken from
+ * inside: an irq_work does that, as soon as the lock is released.  So no wake-up
+ * is lost, wherever the work comes, and nothing polls:
  *
- *	canceller			thread
- *	---------			------
- *	queue work			enters read(), not asleep yet
- *					  (the work is seen before it sleeps,
- *					  or it runs on the way to user mode:)
- *	1.				schedule(): a signal is pending: no sleep
- *	2.				back in user mode: work runs, registers
- *					  the notifier; enters read(), sleeps:
- *					  sched_out -> irq_work -> work
+ *	canceller		thread
+ *	---------		------
+ *				enters read()
+ *	queue work
+ *				schedule(): a signal is pending, no sleep;
+ *				the work runs on the way to user mode
+ *
+ *	queue work
+ *				the work runs, registers the notifier
+ *				enters read()
+ *				schedule(): sched_out -> irq_work -> work
  *
  * The irq_work that queues the work must be a hard one, or PREEMPT_RT would run
  * it in a thread of lower priority.  The one that reports a death wakes waiters,
@@ -78,6 +81,12 @@ static void rpcc_rearm_sched_out(struct preempt_notifier *notifier,
 
 	if (READ_ONCE(current->__state) == TASK_DEAD) {
 		irq_work_queue(&t->death);
+		return;
+	}
+	/* After execve() the hook has to come off, and who waits be told. */
+	if (!rpcc_thread_alive(t)) {
+		if (!(current->flags & PF_EXITING))
+			irq_work_queue(&t->kick);
 		return;
 	}
 	if (!READ_ONCE(t->slot) || rpcc_broken(RPCC_BROKEN_LOSE))

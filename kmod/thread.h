@@ -39,6 +39,8 @@ enum {
  * @siblings:	in @owner's list
  * @slot:	its slot, or NULL before attachment; written once
  * @slot_index:	number of @slot in @owner
+ * @bits:	RPCC_QUEUED and so on
+ * @watched:	somebody polls a handle, and wants to know of its death
  * @lock:	protects everything below, and the writing of @owner and @slot
  * @gone:	no longer in the table, never to be used again
  * @told:	the slot shows @pending
@@ -79,6 +81,7 @@ struct rpcc_thread {
 	struct list_head siblings;
 	struct rpccancel_slot *slot;
 	u32 slot_index;
+	bool watched;
 
 	spinlock_t lock;	/* see @lock above */
 	bool gone;
