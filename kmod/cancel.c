@@ -90,14 +90,20 @@ static u32 rpcc_cancel_locked(struct rpcc_thread *t, u64 *gen, u64 grace)
  */
 int rpcc_cancel(struct rpcc_thread *t, u64 *gen, u64 grace, u32 *result)
 {
+	bool gone;
+
 	if (*gen != RPCCANCEL_GEN_ANY && !(*gen & 1))
 		return -EINVAL;
 	if (!rpcc_thread_alive(t))
 		return -ESRCH;
 
 	spin_lock_irq(&t->lock);
-	*result = rpcc_cancel_locked(t, gen, grace);
+	gone = t->gone;
+	if (!gone)
+		*result = rpcc_cancel_locked(t, gen, grace);
 	spin_unlock_irq(&t->lock);
+	if (gone)
+		return -ESRCH;
 
 	trace_rpccancel_request(t->task, *gen, grace, *result);
 

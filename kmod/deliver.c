@@ -31,7 +31,8 @@
  * is kept, and the cancel stays pending.
  *
  * Locking: see thread.c.  rpcc_thread.lock protects the state; the slot is
- * written only here, by the thread itself, so user space needs no atomics.
+ * written only by the thread itself, here and when it sets a deadline, so user
+ * space needs no atomics.
  */
 #include <linux/kernel.h>
 #include <linux/ptrace.h>
@@ -191,31 +192,29 @@ static int rpcc_deliver_error(struct rpcc_thread *t)
 }
 
 /* Refuses the system call that the thread comes out of, if it may be. */
-static bool rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
+static void rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
 {
 	u32 classes, class;
 	int error;
 
 	if (!t->refuse || t->refuse != t->pending ||
 	    t->pending == RPCCANCEL_GEN_NEXT)
-		return false;
+		return;
 
 	class = rpcc_syscall_class(current, regs, &current->restart_block);
 	classes = READ_ONCE(t->slot->classes) ?: RPCCANCEL_CLASS_DEFAULT;
 	if (!(class & classes))
-		return false;
+		return;
 	if (!rpcc_syscall_interrupted(regs) &&
 	    !(rpcc_broken(RPCC_BROKEN_DATA) && class & RPCCANCEL_CLASS_READ &&
 	      regs_return_value(regs) > 0))
-		return false;
+		return;
 
 	error = rpcc_deliver_error(t);
 	rpcc_syscall_refuse(regs, error);
 	t->delivered = true;
 	WRITE_ONCE(t->slot->refused, READ_ONCE(t->slot->refused) + 1);
 	trace_rpccancel_deliver(t->task, t->pending, error);
-
-	return true;
 }
 
 /**
@@ -227,23 +226,20 @@ static bool rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
  */
 void rpcc_deliver(struct rpcc_thread *t)
 {
-	struct pt_regs *regs = current_pt_regs();
-	bool refused = false, rearm = false;
+	bool rearm = false;
 
 	spin_lock_irq(&t->lock);
 	if (!t->gone) {
 		rpcc_deliver_match(t);
-		refused = rpcc_deliver_refuse(t, regs);
+		rpcc_deliver_refuse(t, current_pt_regs());
 		rearm = t->pending || t->watched;
 	}
-	spin_unlock_irq(&t->lock);
-
-	if (!refused)
-		rpcc_syscall_resume(regs);
-
+	/* Under the lock, so that rpcc_deliver_end() does not miss it. */
 	if (rearm)
 		rpcc_rearm_on(t);
-	else
+	spin_unlock_irq(&t->lock);
+
+	if (!rearm)
 		rpcc_rearm_off(t);
 
 	/* Pairs with the barrier in prepare_to_wait(), as in the poll side. */
@@ -262,20 +258,21 @@ static void rpcc_deliver_run(struct rpcc_thread *t, int bit)
 		rpcc_deliver(t);
 	} else {
 		rpcc_rearm_off(t);
-		rpcc_thread_exited(t);
-		if (!(current->flags & PF_EXITING))
-			rpcc_syscall_resume(current_pt_regs());
+		rpcc_thread_forget(t);
 	}
 
 	rpcc_thread_put(t);
 }
 
+/* Runs before the restart logic, and so may tell it what to do. */
 static void rpcc_deliver_work(struct callback_head *work)
 {
 	rpcc_deliver_run(container_of(work, struct rpcc_thread, work),
 			 RPCC_QUEUED);
+	rpcc_syscall_resume(current_pt_regs());
 }
 
+/* May run after it, when it is too late for that; it has woken nobody, too. */
 static void rpcc_deliver_note(struct callback_head *note)
 {
 	rpcc_deliver_run(container_of(note, struct rpcc_thread, note),
@@ -381,8 +378,12 @@ void rpcc_deliver_watch(struct rpcc_thread *t)
 	if (READ_ONCE(t->watched) || t->task == current)
 		return;
 
-	WRITE_ONCE(t->watched, true);
-	rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
+	spin_lock_irq(&t->lock);
+	if (!t->gone && !t->watched) {
+		WRITE_ONCE(t->watched, true);
+		rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
+	}
+	spin_unlock_irq(&t->lock);
 }
 
 /**

@@ -93,7 +93,8 @@ static long rpcc_device_query(unsigned int cmd, unsigned long arg)
 	if (RPCC_TEST_BUILD)
 		req.features |= RPCCANCEL_FEATURE_TEST;
 
-	return rpcc_ioctl_put(&req, sizeof(req), cmd, arg);
+	return rpcc_ioctl_put(&req, sizeof(req),
+			      RPCCANCEL_QUERY_SIZE_VER1, cmd, arg);
 }
 
 static long rpcc_device_attach(struct rpcc_device *device, unsigned int cmd,
@@ -102,7 +103,8 @@ static long rpcc_device_attach(struct rpcc_device *device, unsigned int cmd,
 	struct rpccancel_attach req;
 	int err;
 
-	err = rpcc_ioctl_get(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_get(&req, sizeof(req),
+			     RPCCANCEL_ATTACH_SIZE_VER1, cmd, arg);
 	if (err)
 		return err;
 	if (req.flags)
@@ -112,7 +114,8 @@ static long rpcc_device_attach(struct rpcc_device *device, unsigned int cmd,
 	if (err)
 		return err;
 
-	err = rpcc_ioctl_put(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_put(&req, sizeof(req),
+			     RPCCANCEL_ATTACH_SIZE_VER1, cmd, arg);
 	if (err)
 		rpcc_thread_detach(device);
 
@@ -138,7 +141,8 @@ static long rpcc_device_deadline(struct rpcc_device *device, unsigned int cmd,
 	struct rpcc_thread *t;
 	int err;
 
-	err = rpcc_ioctl_get(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_get(&req, sizeof(req),
+			     RPCCANCEL_DEADLINE_SIZE_VER1, cmd, arg);
 	if (err)
 		return err;
 	if (req.flags || req.pad)
@@ -164,7 +168,8 @@ static long rpcc_device_open_thread(struct rpcc_device *device,
 	struct rpccancel_open req;
 	int err;
 
-	err = rpcc_ioctl_get(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_get(&req, sizeof(req),
+			     RPCCANCEL_OPEN_SIZE_VER1, cmd, arg);
 	if (err)
 		return err;
 
@@ -176,7 +181,8 @@ static long rpcc_device_bulk(unsigned int cmd, unsigned long arg)
 	struct rpccancel_bulk req;
 	int err, put;
 
-	err = rpcc_ioctl_get(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_get(&req, sizeof(req),
+			     RPCCANCEL_BULK_SIZE_VER1, cmd, arg);
 	if (err)
 		return err;
 
@@ -185,7 +191,8 @@ static long rpcc_device_bulk(unsigned int cmd, unsigned long arg)
 		return err;
 
 	/* How far it came is told also when it stopped early. */
-	put = rpcc_ioctl_put(&req, sizeof(req), cmd, arg);
+	put = rpcc_ioctl_put(&req, sizeof(req),
+			     RPCCANCEL_BULK_SIZE_VER1, cmd, arg);
 
 	return err ?: put;
 }
@@ -195,7 +202,8 @@ static long rpcc_device_list(unsigned int cmd, unsigned long arg)
 	struct rpccancel_list req;
 	int err;
 
-	err = rpcc_ioctl_get(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_get(&req, sizeof(req),
+			     RPCCANCEL_LIST_SIZE_VER1, cmd, arg);
 	if (err)
 		return err;
 
@@ -203,7 +211,8 @@ static long rpcc_device_list(unsigned int cmd, unsigned long arg)
 	if (err)
 		return err;
 
-	return rpcc_ioctl_put(&req, sizeof(req), cmd, arg);
+	return rpcc_ioctl_put(&req, sizeof(req),
+			      RPCCANCEL_LIST_SIZE_VER1, cmd, arg);
 }
 
 static long rpcc_device_ioctl(struct file *file, unsigned int cmd,
@@ -240,7 +249,7 @@ static void rpcc_device_show_fdinfo(struct seq_file *m, struct file *file)
 	struct rpcc_thread *t = rpcc_thread_current(device);
 
 	seq_printf(m, "rpccancel-abi:\t%d\n", RPCCANCEL_ABI_VERSION);
-	seq_printf(m, "rpccancel-threads:\t%u\n", rpcc_threads_count(device));
+	seq_printf(m, "rpccancel-threads:\t%u\n", READ_ONCE(device->attached));
 	if (t)
 		seq_printf(m, "rpccancel-slot:\t%u\n", t->slot_index);
 }

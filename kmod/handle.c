@@ -222,7 +222,8 @@ static long rpcc_handle_cancel(struct rpcc_thread *t, unsigned int cmd,
 	s32 fd;
 	int err;
 
-	err = rpcc_ioctl_get(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_get(&req, sizeof(req),
+			     RPCCANCEL_CANCEL_SIZE_VER1, cmd, arg);
 	if (err)
 		return err;
 	if (req.flags)
@@ -234,7 +235,8 @@ static long rpcc_handle_cancel(struct rpcc_thread *t, unsigned int cmd,
 	if (err)
 		return err;
 
-	return rpcc_ioctl_put(&req, sizeof(req), cmd, arg);
+	return rpcc_ioctl_put(&req, sizeof(req),
+			      RPCCANCEL_CANCEL_SIZE_VER1, cmd, arg);
 }
 
 static long rpcc_handle_wait(struct rpcc_thread *t, unsigned int cmd,
@@ -243,7 +245,8 @@ static long rpcc_handle_wait(struct rpcc_thread *t, unsigned int cmd,
 	struct rpccancel_wait req;
 	int err;
 
-	err = rpcc_ioctl_get(&req, sizeof(req), cmd, arg);
+	err = rpcc_ioctl_get(&req, sizeof(req),
+			     RPCCANCEL_WAIT_SIZE_VER1, cmd, arg);
 	if (err)
 		return err;
 
@@ -251,7 +254,8 @@ static long rpcc_handle_wait(struct rpcc_thread *t, unsigned int cmd,
 	if (err)
 		return err;
 
-	return rpcc_ioctl_put(&req, sizeof(req), cmd, arg);
+	return rpcc_ioctl_put(&req, sizeof(req),
+			      RPCCANCEL_WAIT_SIZE_VER1, cmd, arg);
 }
 
 static long rpcc_handle_info(struct rpcc_thread *t, unsigned int cmd,
@@ -263,8 +267,12 @@ static long rpcc_handle_info(struct rpcc_thread *t, unsigned int cmd,
 		return -ESRCH;
 
 	rpcc_inspect(t, task_active_pid_ns(current), &info);
+	/* What was seen after an execve() is another program's. */
+	if (!rpcc_thread_alive(t))
+		return -ESRCH;
 
-	return rpcc_ioctl_put(&info, sizeof(info), cmd, arg);
+	return rpcc_ioctl_put(&info, sizeof(info),
+			      RPCCANCEL_INFO_SIZE_VER1, cmd, arg);
 }
 
 static long rpcc_handle_ioctl(struct file *file, unsigned int cmd,
@@ -358,6 +366,25 @@ bool rpcc_handle_permitted(struct task_struct *task)
 	return !err;
 }
 
+/*
+ * execve() may make a program of the thread that the caller may not signal, so
+ * the right is checked and the record is made while it cannot.
+ */
+static struct rpcc_thread *rpcc_handle_claim(struct rpcc_device *device,
+					     struct task_struct *task)
+{
+	struct rw_semaphore *exec = &task->signal->exec_update_lock;
+	struct rpcc_thread *t = ERR_PTR(-EACCES);
+
+	if (down_read_killable(exec))
+		return ERR_PTR(-EINTR);
+	if (rpcc_handle_permitted(task))
+		t = rpcc_thread_claim(device, task);
+	up_read(exec);
+
+	return t;
+}
+
 static struct task_struct *rpcc_handle_find(s32 tid)
 {
 	struct task_struct *task;
@@ -379,7 +406,7 @@ static struct task_struct *rpcc_handle_find(s32 tid)
  * @req:	what to open
  *
  * Return: the new descriptor, or -EINVAL, -ESRCH, -EACCES, -EDQUOT, -EMFILE,
- * -ENOMEM.
+ * -ENOMEM, -EINTR.
  */
 long rpcc_handle_open(struct rpcc_device *device, struct rpccancel_open *req)
 {
@@ -396,15 +423,11 @@ long rpcc_handle_open(struct rpcc_device *device, struct rpccancel_open *req)
 		return -ESRCH;
 
 	err = -ESRCH;
-	if (task->flags & (PF_EXITING | PF_KTHREAD) ||
+	if (task->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER) ||
 	    (req->tgid && task_tgid_vnr(task) != req->tgid))
 		goto put_task;
 
-	err = -EACCES;
-	if (!rpcc_handle_permitted(task))
-		goto put_task;
-
-	t = rpcc_thread_claim(device, task);
+	t = rpcc_handle_claim(device, task);
 	if (IS_ERR(t))
 		err = PTR_ERR(t);
 	else

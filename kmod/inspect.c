@@ -33,6 +33,7 @@ static bool rpcc_inspect_regs(struct task_struct *task, struct pt_regs *regs,
 	memcpy(restart, &task->restart_block, sizeof(*restart));
 
 	/* It slept all the time, so its stack was its own. */
+	smp_rmb();
 	return READ_ONCE(task->__state) && !(READ_ONCE(task->flags) & PF_EXITING) &&
 	       READ_ONCE(task->nvcsw) == switches;
 }
@@ -56,18 +57,17 @@ void rpcc_inspect_state(struct rpcc_thread *t, u32 *state, s32 *nr, s32 *fd)
 	unsigned int sleep = READ_ONCE(t->task->__state);
 	struct restart_block restart;
 	struct pt_regs regs;
-	u32 class = 0;
+	u32 class;
 
 	*state = RPCCANCEL_STATE_RUNNING;
 	*nr = -1;
 	*fd = -1;
 
-	if (t->task != current && rpcc_inspect_regs(t->task, &regs, &restart)) {
-		*nr = syscall_get_nr(t->task, &regs);
-		*fd = rpcc_syscall_fd(t->task, &regs);
-		class = rpcc_syscall_class(t->task, &regs, &restart);
-	}
+	/* Where it cannot be seen asleep it counts as running. */
+	if (t->task == current || !rpcc_inspect_regs(t->task, &regs, &restart))
+		return;
 
+	class = rpcc_syscall_class(t->task, &regs, &restart);
 	if (sleep & (__TASK_STOPPED | __TASK_TRACED | TASK_FROZEN) ||
 	    READ_ONCE(t->task->jobctl) & JOBCTL_TRAP_FREEZE)
 		*state = RPCCANCEL_STATE_STOPPED;
@@ -76,6 +76,12 @@ void rpcc_inspect_state(struct rpcc_thread *t, u32 *state, s32 *nr, s32 *fd)
 			 RPCCANCEL_STATE_BLOCKED : RPCCANCEL_STATE_EXCLUDED;
 	else if (sleep & TASK_UNINTERRUPTIBLE)
 		*state = RPCCANCEL_STATE_UNINTERRUPTIBLE;
+
+	/* What a thread does that has not attached itself is not for others. */
+	if (READ_ONCE(t->owner)) {
+		*nr = syscall_get_nr(t->task, &regs);
+		*fd = rpcc_syscall_fd(t->task, &regs);
+	}
 }
 
 /**

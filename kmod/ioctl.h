@@ -9,30 +9,40 @@
 /* A command without its size, which may differ between kernel and caller. */
 #define RPCC_IOC_KEY(cmd)	((cmd) & ~IOCSIZE_MASK)
 
-/* Copies a command's structure in: -EINVAL if short, -E2BIG if newer and used. */
-static inline int rpcc_ioctl_get(void *req, size_t size, unsigned int cmd,
-				 unsigned long arg)
+/*
+ * Copies a command's structure in.  @size is what the kernel knows, @least what
+ * version 1 had: -EINVAL for less, -E2BIG for more that is not zero.
+ */
+static inline int rpcc_ioctl_get(void *req, size_t size, size_t least,
+				 unsigned int cmd, unsigned long arg)
 {
-	if (_IOC_SIZE(cmd) < size)
+	if (_IOC_SIZE(cmd) < least)
 		return -EINVAL;
 
 	return copy_struct_from_user(req, size, (void __user *)arg,
 				     _IOC_SIZE(cmd));
 }
 
-/* Copies it out; what only a newer caller knows reads as zero. */
-static inline int rpcc_ioctl_put(const void *req, size_t size, unsigned int cmd,
-				 unsigned long arg)
+/* Copies a structure to a caller who knows @usize bytes of it; the rest is zero. */
+static inline int rpcc_ioctl_copy(void __user *to, const void *req, size_t size,
+				  size_t usize)
 {
-	void __user *uarg = (void __user *)arg;
+	size_t known = min(size, usize);
 
-	if (_IOC_SIZE(cmd) < size)
-		return -EINVAL;
-	if (copy_to_user(uarg, req, size) ||
-	    clear_user(uarg + size, _IOC_SIZE(cmd) - size))
+	if (copy_to_user(to, req, known) || clear_user(to + known, usize - known))
 		return -EFAULT;
 
 	return 0;
+}
+
+/* Copies a command's structure out. */
+static inline int rpcc_ioctl_put(const void *req, size_t size, size_t least,
+				 unsigned int cmd, unsigned long arg)
+{
+	if (_IOC_SIZE(cmd) < least)
+		return -EINVAL;
+
+	return rpcc_ioctl_copy((void __user *)arg, req, size, _IOC_SIZE(cmd));
 }
 
 #endif /* _RPCC_IOCTL_H */

@@ -17,6 +17,7 @@
 
 #include "handle.h"
 #include "inspect.h"
+#include "ioctl.h"
 #include "list.h"
 #include "thread.h"
 
@@ -34,13 +35,14 @@ static bool rpcc_list_visible(struct rpcc_thread *t, struct pid_namespace *ns)
  */
 int rpcc_list(struct rpccancel_list *req)
 {
-	struct rpccancel_info __user *buf = u64_to_user_ptr(req->buf);
+	void __user *buf = u64_to_user_ptr(req->buf);
+	size_t size = req->entry_size;
 	struct pid_namespace *ns = task_active_pid_ns(current);
 	unsigned long id = req->cursor;
 	u32 room = req->count;
 	struct rpcc_thread *t;
 
-	if (req->entry_size != sizeof(struct rpccancel_info) || !room ||
+	if (size < RPCCANCEL_INFO_SIZE_VER1 || size > PAGE_SIZE || !room ||
 	    req->cursor > (u64)U32_MAX + 1)
 		return -EINVAL;
 
@@ -49,11 +51,14 @@ int rpcc_list(struct rpccancel_list *req)
 		struct rpccancel_info info;
 		bool visible = rpcc_list_visible(t, ns);
 
-		if (visible)
+		if (visible) {
 			rpcc_inspect(t, ns, &info);
+			visible = rpcc_thread_alive(t);
+		}
 		rpcc_thread_put(t);
 		id++;
-		if (visible && copy_to_user(&buf[req->count++], &info, sizeof(info)))
+		if (visible && rpcc_ioctl_copy(buf + size * req->count++, &info,
+					       sizeof(info), size))
 			return -EFAULT;
 		if (fatal_signal_pending(current))
 			return -EINTR;

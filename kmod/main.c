@@ -28,6 +28,15 @@ static int __init rpcc_init(void)
 {
 	int err;
 
+	/*
+	 * Elsewhere it builds, but arm64 for one rewinds an interrupted call
+	 * before task work runs, where nothing can be refused any more.
+	 */
+	if (!IS_ENABLED(CONFIG_X86_64)) {
+		pr_err("only x86-64 is supported\n");
+		return -EOPNOTSUPP;
+	}
+
 	err = rpcc_threads_init();
 	if (err)
 		return err;

@@ -59,8 +59,9 @@ static bool rpcc_rearm_wanted(struct rpcc_thread *t)
 	    signal_pending(current))
 		return false;
 
-	/* The freezer sleeps interruptibly, but after the system call. */
-	if (READ_ONCE(current->jobctl) & JOBCTL_TRAP_FREEZE)
+	/* The freezer and a core dump sleep interruptibly after the call. */
+	if (READ_ONCE(current->jobctl) & JOBCTL_TRAP_FREEZE ||
+	    current->flags & PF_SIGNALED)
 		return false;
 
 	gen = READ_ONCE(t->slot->gen);

@@ -122,7 +122,7 @@ static u32 rpcc_syscall_restarted(const struct restart_block *restart,
 	bool poll, sleep;
 
 	poll = first == args[0] && restart->poll.nfds == (int)args[1] &&
-	       args[1] != args[2];
+	       (u32)args[1] != (u32)args[2];
 	sleep = (u32)restart->nanosleep.clockid < MAX_CLOCKS &&
 		type <= TT_COMPAT && (type == TT_NONE || first != args[0]);
 	if (poll && sleep)
@@ -231,7 +231,7 @@ void rpcc_syscall_refuse(struct pt_regs *regs, int error)
  */
 void rpcc_syscall_resume(struct pt_regs *regs)
 {
-	if (task_sigpending(current) || in_compat_syscall() ||
+	if (current->flags & PF_EXITING || task_sigpending(current) || in_compat_syscall() ||
 	    syscall_get_error(current, regs) != -EINTR)
 		return;
 	if (rpcc_syscall_flags(current, regs, &current->restart_block) &

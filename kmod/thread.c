@@ -42,6 +42,14 @@
 #include "timer.h"
 #include "user.h"
 
+#ifndef HAVE_CALL_RCU_HURRY
+#define call_rcu_hurry(head, func)	call_rcu(head, func)
+#endif
+
+/* How many of a device's threads are looked at for dead ones. */
+#define RPCC_REAP_AT_ATTACH	2
+#define RPCC_REAP_AT_LIMIT	256
+
 static const struct rhashtable_params rpcc_threads_params = {
 	.head_offset = offsetof(struct rpcc_thread, node),
 	.key_offset = offsetof(struct rpcc_thread, task),
@@ -90,20 +98,30 @@ void rpcc_thread_put(struct rpcc_thread *t)
 		return;
 
 	rpcc_user_uncharge(t->user);
-	call_rcu(&t->rcu, rpcc_thread_free);
+	/* Not a lazy one: the module's use count waits for it. */
+	call_rcu_hurry(&t->rcu, rpcc_thread_free);
 }
 
+/* A new record, charged to the user, with one reference. */
 static struct rpcc_thread *rpcc_thread_alloc(struct rpcc_user *user,
 					     struct task_struct *task)
 {
 	struct rpcc_thread *t;
+	int err;
 
 	/* What one thread costs, beside its slot: a promise to operators. */
-	BUILD_BUG_ON(sizeof(struct rpcc_thread) > 512);
+	BUILD_BUG_ON(!IS_ENABLED(CONFIG_DEBUG_SPINLOCK) &&
+		     sizeof(struct rpcc_thread) > 512);
+
+	err = rpcc_user_charge(user);
+	if (err)
+		return ERR_PTR(err);
 
 	t = kmem_cache_zalloc(rpcc_threads_cache, GFP_KERNEL);
-	if (!t)
+	if (!t) {
+		rpcc_user_uncharge(user);
 		return ERR_PTR(-ENOMEM);
+	}
 
 	refcount_set(&t->refs, 1);
 	t->task = get_task_struct(task);
@@ -126,7 +144,7 @@ static int rpcc_thread_insert(struct rpcc_thread *t)
 	int err;
 
 	err = xa_alloc_cyclic(&rpcc_threads_index, &t->id, NULL, xa_limit_32b,
-			      &rpcc_threads_last_id, GFP_KERNEL_ACCOUNT);
+			      &rpcc_threads_last_id, GFP_KERNEL);
 	if (err < 0)
 		return err;
 
@@ -165,39 +183,20 @@ static void rpcc_thread_drop_claim(struct rpcc_thread *t)
 	rpcc_thread_put(t);
 }
 
-/* The task's record, made if there is none, with a claim for the caller. */
-static struct rpcc_thread *rpcc_thread_find(struct rpcc_device *device,
-					    struct task_struct *task)
+/* The task's record, with a claim for the caller, or NULL. */
+static struct rpcc_thread *rpcc_thread_find(struct task_struct *task)
 {
 	struct rpcc_thread *t;
-	int err;
 
 	lockdep_assert_held(&rpcc_threads_mutex);
 
 	t = rhashtable_lookup_fast(&rpcc_threads, &task, rpcc_threads_params);
-	if (t && rpcc_thread_alive(t)) {
-		t->claims++;
-		return t;
+	if (t && !rpcc_thread_alive(t)) {
+		rpcc_thread_remove(t);
+		t = NULL;
 	}
 	if (t)
-		rpcc_thread_remove(t);
-
-	err = rpcc_user_charge(device->user);
-	if (err)
-		return ERR_PTR(err);
-
-	t = rpcc_thread_alloc(device->user, task);
-	if (IS_ERR(t)) {
-		rpcc_user_uncharge(device->user);
-		return t;
-	}
-
-	err = rpcc_thread_insert(t);
-	if (err) {
-		rpcc_thread_put(t);
-		return ERR_PTR(err);
-	}
-	t->claims = 1;
+		t->claims++;
 
 	return t;
 }
@@ -228,6 +227,7 @@ static void rpcc_threads_reap(struct rpcc_device *device, unsigned int count)
 {
 	struct rpcc_thread *t;
 
+	mutex_lock(&rpcc_threads_mutex);
 	while (count-- && !list_empty(&device->threads)) {
 		t = list_first_entry(&device->threads, struct rpcc_thread,
 				     siblings);
@@ -236,37 +236,88 @@ static void rpcc_threads_reap(struct rpcc_device *device, unsigned int count)
 		else
 			rpcc_thread_detach_locked(t);
 	}
+	mutex_unlock(&rpcc_threads_mutex);
 }
 
-static int rpcc_thread_attach_locked(struct rpcc_device *device, u32 *index)
+/* The task's record, made if there is none: allocated outside the mutex. */
+static struct rpcc_thread *rpcc_thread_make(struct rpcc_device *device,
+					    struct task_struct *task)
 {
-	struct rpccancel_slot *slot;
+	struct rpcc_thread *fresh, *t;
+	int err = 0;
+
+	fresh = rpcc_thread_alloc(device->user, task);
+	if (fresh == ERR_PTR(-EDQUOT)) {
+		rpcc_threads_reap(device, RPCC_REAP_AT_LIMIT);
+		fresh = rpcc_thread_alloc(device->user, task);
+	}
+	if (IS_ERR(fresh))
+		return fresh;
+
+	mutex_lock(&rpcc_threads_mutex);
+	t = rpcc_thread_find(task);
+	if (!t) {
+		err = rpcc_thread_insert(fresh);
+		if (!err) {
+			fresh->claims = 1;
+			t = fresh;
+		}
+	}
+	mutex_unlock(&rpcc_threads_mutex);
+
+	if (t != fresh)
+		rpcc_thread_put(fresh);
+
+	return t ?: ERR_PTR(err);
+}
+
+/**
+ * rpcc_thread_claim() - the record of any thread, made if there is none
+ * @device:	the device that pays if it must be made
+ * @task:	the thread
+ *
+ * Return: the record, until rpcc_thread_unclaim(), or ERR_PTR(): -EDQUOT,
+ * -ENOMEM.
+ */
+struct rpcc_thread *rpcc_thread_claim(struct rpcc_device *device,
+				      struct task_struct *task)
+{
 	struct rpcc_thread *t;
 
-	lockdep_assert_held(&rpcc_threads_mutex);
+	mutex_lock(&rpcc_threads_mutex);
+	t = rpcc_thread_find(task);
+	mutex_unlock(&rpcc_threads_mutex);
 
-	t = rpcc_thread_find(device, current);
-	if (IS_ERR(t))
-		return PTR_ERR(t);
+	return t ?: rpcc_thread_make(device, task);
+}
 
-	if (t->owner) {
-		rpcc_thread_drop_claim(t);
+/* The claim becomes the attachment.  Only the thread itself attaches. */
+static int rpcc_thread_attach_claimed(struct rpcc_device *device,
+				      struct rpcc_thread *t)
+{
+	struct rpccancel_slot *slot;
+	u32 index;
+
+	if (t->owner)
 		return -EALREADY;
-	}
 
-	slot = rpcc_slot_alloc(device, index);
-	if (IS_ERR(slot)) {
-		rpcc_thread_drop_claim(t);
+	slot = rpcc_slot_alloc(device, &index);
+	if (slot == ERR_PTR(-ENOSPC)) {
+		rpcc_threads_reap(device, RPCC_REAP_AT_LIMIT);
+		slot = rpcc_slot_alloc(device, &index);
+	}
+	if (IS_ERR(slot))
 		return PTR_ERR(slot);
-	}
 
+	mutex_lock(&rpcc_threads_mutex);
 	spin_lock_irq(&t->lock);
-	t->slot_index = *index;
+	t->slot_index = index;
 	WRITE_ONCE(t->owner, device);
 	WRITE_ONCE(t->slot, slot);
 	spin_unlock_irq(&t->lock);
 	list_add_tail(&t->siblings, &device->threads);
 	device->attached++;
+	mutex_unlock(&rpcc_threads_mutex);
 
 	return 0;
 }
@@ -289,21 +340,21 @@ int rpcc_thread_attach(struct rpcc_device *device, u32 *index)
 	if (current->mm != device->mm)
 		return -EPERM;
 
-	mutex_lock(&rpcc_threads_mutex);
 	/* Each one that comes looks at two, so the dead never outnumber them. */
-	rpcc_threads_reap(device, 2);
-	err = rpcc_thread_attach_locked(device, index);
-	if (err == -EDQUOT || err == -ENOSPC) {
-		rpcc_threads_reap(device, device->attached);
-		err = rpcc_thread_attach_locked(device, index);
-	}
-	mutex_unlock(&rpcc_threads_mutex);
-	if (err)
-		return err;
+	rpcc_threads_reap(device, RPCC_REAP_AT_ATTACH);
 
-	t = rpcc_thread_current(device);
-	if (t)
-		rpcc_deliver(t);
+	t = rpcc_thread_claim(device, current);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+
+	err = rpcc_thread_attach_claimed(device, t);
+	if (err) {
+		rpcc_thread_unclaim(t);
+		return err;
+	}
+
+	*index = t->slot_index;
+	rpcc_deliver(t);
 
 	return 0;
 }
@@ -352,12 +403,12 @@ int rpcc_thread_detach(struct rpcc_device *device)
 }
 
 /**
- * rpcc_thread_exited() - the calling thread is no longer the one it was
+ * rpcc_thread_forget() - the calling thread is no longer the one it was
  * @t:		its record, with a reference held by the caller
  *
  * From its task work: it exits, or has become another program, or was detached.
  */
-void rpcc_thread_exited(struct rpcc_thread *t)
+void rpcc_thread_forget(struct rpcc_thread *t)
 {
 	mutex_lock(&rpcc_threads_mutex);
 	rpcc_thread_remove(t);
@@ -372,55 +423,18 @@ void rpcc_thread_exited(struct rpcc_thread *t)
  */
 void rpcc_thread_detach_all(struct rpcc_device *device)
 {
-	struct rpcc_thread *t, *next;
-
-	mutex_lock(&rpcc_threads_mutex);
-	list_for_each_entry_safe(t, next, &device->threads, siblings)
-		rpcc_thread_detach_locked(t);
-	mutex_unlock(&rpcc_threads_mutex);
-}
-
-/**
- * rpcc_threads_count() - how many threads are attached
- * @device:	through this device
- *
- * Return: the number of living ones.
- */
-unsigned int rpcc_threads_count(struct rpcc_device *device)
-{
-	struct rpcc_thread *t;
-	unsigned int count = 0;
-
-	mutex_lock(&rpcc_threads_mutex);
-	list_for_each_entry(t, &device->threads, siblings)
-		count += rpcc_thread_alive(t);
-	mutex_unlock(&rpcc_threads_mutex);
-
-	return count;
-}
-
-/**
- * rpcc_thread_claim() - the record of any thread, for a new handle
- * @device:	the device that pays if it must be made
- * @task:	the thread
- *
- * Return: the record, until rpcc_thread_unclaim(), or ERR_PTR(): -EDQUOT,
- * -ENOMEM.
- */
-struct rpcc_thread *rpcc_thread_claim(struct rpcc_device *device,
-				      struct task_struct *task)
-{
 	struct rpcc_thread *t;
 
-	mutex_lock(&rpcc_threads_mutex);
-	t = rpcc_thread_find(device, task);
-	if (t == ERR_PTR(-EDQUOT)) {
-		rpcc_threads_reap(device, device->attached);
-		t = rpcc_thread_find(device, task);
+	/* The file is being released: nobody attaches any more. */
+	while (!list_empty(&device->threads)) {
+		mutex_lock(&rpcc_threads_mutex);
+		t = list_first_entry_or_null(&device->threads,
+					     struct rpcc_thread, siblings);
+		if (t)
+			rpcc_thread_detach_locked(t);
+		mutex_unlock(&rpcc_threads_mutex);
+		cond_resched();
 	}
-	mutex_unlock(&rpcc_threads_mutex);
-
-	return t;
 }
 
 /**

@@ -120,8 +120,7 @@ void rpcc_threads_exit(void);
 int rpcc_thread_attach(struct rpcc_device *device, u32 *slot);
 int rpcc_thread_detach(struct rpcc_device *device);
 void rpcc_thread_detach_all(struct rpcc_device *device);
-unsigned int rpcc_threads_count(struct rpcc_device *device);
-void rpcc_thread_exited(struct rpcc_thread *t);
+void rpcc_thread_forget(struct rpcc_thread *t);
 struct rpcc_thread *rpcc_thread_current(struct rpcc_device *device);
 
 struct rpcc_thread *rpcc_thread_claim(struct rpcc_device *device,

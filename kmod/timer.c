@@ -14,6 +14,7 @@
 #include "timer.h"
 #include "trace.h"
 
+/* A deadline that has passed, or whose call is over, is not programmed again. */
 static u64 rpcc_timer_next(const struct rpcc_thread *t)
 {
 	if (!t->deadline || t->reason & RPCCANCEL_REASON_DEADLINE)
@@ -52,7 +53,8 @@ static bool rpcc_timer_expire(struct rpcc_thread *t, u64 now)
 		t->grace_end = 0;
 		t->reason |= RPCCANCEL_REASON_GRACE;
 	}
-	if (t->deadline && now >= t->deadline) {
+	if (t->deadline && now >= t->deadline &&
+	    READ_ONCE(t->slot->gen) == t->deadline_gen) {
 		if (!t->pending || t->pending == RPCCANCEL_GEN_NEXT)
 			t->pending = t->deadline_gen;
 		if (t->pending == t->deadline_gen)

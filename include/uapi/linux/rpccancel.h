@@ -33,9 +33,10 @@
  * Rules common to all commands.  A structure may grow at its end: the kernel
  * takes the size from the command number, treats what an older caller does not
  * pass as zero, and fails with E2BIG when a newer caller sets a field that
- * this kernel does not know.  All padding and unknown flags must be zero
- * (EINVAL).  An unknown command fails with ENOTTY.  Times are in nanoseconds of
- * CLOCK_MONOTONIC.  32-bit tasks are refused: they get ENOTTY.
+ * this kernel does not know.  Less than in version 1 is EINVAL.  All padding and
+ * unknown flags must be zero (EINVAL).  An unknown command fails with ENOTTY.
+ * Times are in nanoseconds of CLOCK_MONOTONIC.  32-bit tasks are refused: they
+ * get ENOTTY.
  *
  * Changes:
  *   1	first version
@@ -228,10 +229,14 @@ struct rpccancel_open {
  * @flags:	in: must be 0
  * @result:	out: RPCCANCEL_RESULT_*
  * @state:	out: RPCCANCEL_STATE_* as seen when the request was made
- * @syscall:	out: number of the system call it sleeps in, -1 if none
+ * @syscall:	out: number of the system call it sleeps in, -1 if none or
+ *		if it is not attached
  *
  * Never blocks.  Asking again is harmless.  A stopped or frozen thread keeps the
  * cancel pending.
+ *
+ * A generation that has not begun is RPCCANCEL_RESULT_TOO_LATE like one that is
+ * over.
  *
  * Errors: EACCES the handle lacks RPCCANCEL_SET_CONTEXT; ESRCH the thread is
  * gone; EINVAL @gen is even and not RPCCANCEL_GEN_ANY.
@@ -255,7 +260,7 @@ struct rpccancel_cancel {
  * @until:	in: RPCCANCEL_WAIT_*
  * @result:	out: RPCCANCEL_RESULT_DELIVERED, _ENDED, _TOO_LATE (it ended
  *		before the cancel reached it), _PENDING (gave up), _NONE (no
- *		cancel is pending for it)
+ *		cancel is pending for it, and it was not the last one)
  *
  * Errors: EACCES the handle lacks RPCCANCEL_SET_CONTEXT; ESRCH the thread is
  * gone, and what became of the cancel was not known before; EDEADLK it is the
@@ -319,7 +324,8 @@ struct rpccancel_bulk {
  * @classes:	RPCCANCEL_CLASS_*
  * @reason:	RPCCANCEL_REASON_* of the pending cancel
  * @state:	RPCCANCEL_STATE_*
- * @syscall:	number of the system call it sleeps in, -1 if none
+ * @syscall:	number of the system call it sleeps in, -1 if none or if it is
+ *		not attached
  * @fd:		first argument of that call if it is a descriptor, else -1
  * @attached:	1, or 0 if the thread has only been opened so far
  * @error:	errno the refused calls get, 0 for the default
@@ -351,7 +357,7 @@ struct rpccancel_info {
  * @buf:	in: address of an array of struct rpccancel_info
  * @cursor:	in: 0 to start, then what the last call left; out: see there
  * @count:	in: elements of @buf; out: elements filled, 0 at the end
- * @entry_size:	in: sizeof(struct rpccancel_info)
+ * @entry_size:	in: sizeof(struct rpccancel_info), as the caller knows it
  *
  * Shows the threads that the caller may open: the attached ones, and those that
  * have only been opened so far.  A thread that is there for the whole walk is
@@ -396,7 +402,8 @@ struct rpccancel_deadline {
  * not read yet; each open handle has a memory of its own.  It hangs up
  * (EPOLLHUP) when the thread is gone.  read(2) gives one whole event: EINVAL
  * for a smaller buffer, EAGAIN with O_NONBLOCK, 0 at hang-up.  Both need
- * RPCCANCEL_QUERY_INFORMATION (EACCES, EPOLLERR).
+ * RPCCANCEL_QUERY_INFORMATION (EACCES, EPOLLERR).  In a scope the event comes when
+ * the thread itself is told, which a sleep that is not refused delays.
  */
 struct rpccancel_event {
 	__u64	gen;
@@ -410,8 +417,9 @@ struct rpccancel_event {
  * RPCCANCEL_IOC_DUP, on a handle: a new handle of the same thread with the
  * access mask given as argument, which must not have more rights (EACCES).
  *
- * RPCCANCEL_IOC_DETACH, on the device: detach the calling thread.  ESRCH if it
- * is not attached here.
+ * RPCCANCEL_IOC_DETACH, on the device: detach the calling thread.  Its handles
+ * then mean a thread that is gone, also if it attaches again.  ESRCH if it is not
+ * attached here.
  *
  * RPCCANCEL_IOC_SETTLE, on the device: the calling thread changed slot->gen and
  * found slot->cancel set.  Ends the cancel of a generation that is over, and
@@ -430,5 +438,16 @@ struct rpccancel_event {
 #define RPCCANCEL_IOC_WAIT	_IOWR(RPCCANCEL_IOC_MAGIC, 0x41, struct rpccancel_wait)
 #define RPCCANCEL_IOC_INFO	_IOR(RPCCANCEL_IOC_MAGIC, 0x42, struct rpccancel_info)
 #define RPCCANCEL_IOC_DUP	_IO(RPCCANCEL_IOC_MAGIC, 0x43)
+
+/* Sizes of the structures in version 1: what the kernel will always take. */
+#define RPCCANCEL_QUERY_SIZE_VER1	24
+#define RPCCANCEL_ATTACH_SIZE_VER1	8
+#define RPCCANCEL_DEADLINE_SIZE_VER1	16
+#define RPCCANCEL_OPEN_SIZE_VER1	16
+#define RPCCANCEL_BULK_SIZE_VER1	24
+#define RPCCANCEL_LIST_SIZE_VER1	24
+#define RPCCANCEL_CANCEL_SIZE_VER1	32
+#define RPCCANCEL_WAIT_SIZE_VER1	24
+#define RPCCANCEL_INFO_SIZE_VER1	96
 
 #endif /* _UAPI_LINUX_RPCCANCEL_H */
