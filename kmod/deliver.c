@@ -37,6 +37,7 @@
 #include <linux/kernel.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
+#include <linux/sched/jobctl.h>
 #include <linux/sched/task_stack.h>
 
 #include "broken.h"
@@ -192,29 +193,31 @@ static int rpcc_deliver_error(struct rpcc_thread *t)
 }
 
 /* Refuses the system call that the thread comes out of, if it may be. */
-static void rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
+static bool rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
 {
 	u32 classes, class;
 	int error;
 
 	if (!t->refuse || t->refuse != t->pending ||
 	    t->pending == RPCCANCEL_GEN_NEXT)
-		return;
+		return false;
 
 	class = rpcc_syscall_class(current, regs, &current->restart_block);
 	classes = READ_ONCE(t->slot->classes) ?: RPCCANCEL_CLASS_DEFAULT;
 	if (!(class & classes))
-		return;
+		return false;
 	if (!rpcc_syscall_interrupted(regs) &&
 	    !(rpcc_broken(RPCC_BROKEN_DATA) && class & RPCCANCEL_CLASS_READ &&
 	      regs_return_value(regs) > 0))
-		return;
+		return false;
 
 	error = rpcc_deliver_error(t);
 	rpcc_syscall_refuse(regs, error);
 	t->delivered = true;
 	WRITE_ONCE(t->slot->refused, READ_ONCE(t->slot->refused) + 1);
 	trace_rpccancel_deliver(t->task, t->pending, error);
+
+	return true;
 }
 
 /**
@@ -223,15 +226,17 @@ static void rpcc_deliver_refuse(struct rpcc_thread *t, struct pt_regs *regs)
  *
  * Matches, tells, refuses, and keeps the scheduler hook registered for as long
  * as something is pending, or somebody wants to know when the thread dies.
+ *
+ * Return: true if the system call that the thread comes out of was refused.
  */
-void rpcc_deliver(struct rpcc_thread *t)
+bool rpcc_deliver(struct rpcc_thread *t)
 {
-	bool rearm = false;
+	bool rearm = false, refused = false;
 
 	spin_lock_irq(&t->lock);
 	if (!t->gone) {
 		rpcc_deliver_match(t);
-		rpcc_deliver_refuse(t, current_pt_regs());
+		refused = rpcc_deliver_refuse(t, current_pt_regs());
 		rearm = t->pending || t->watched;
 	}
 	/* Under the lock, so that rpcc_deliver_end() does not miss it. */
@@ -245,31 +250,41 @@ void rpcc_deliver(struct rpcc_thread *t)
 	/* Pairs with the barrier in prepare_to_wait(), as in the poll side. */
 	if (wq_has_sleeper(&t->wait))
 		wake_up_all(&t->wait);
+
+	return refused;
 }
 
-/* Either work has come to run; it may be queued again from here on. */
-static void rpcc_deliver_run(struct rpcc_thread *t, int bit)
+/*
+ * Either work has come to run; it may be queued again from here on.  Returns
+ * whether a call was refused.
+ */
+static bool rpcc_deliver_run(struct rpcc_thread *t, int bit)
 {
+	bool refused = false;
+
 	clear_bit(bit, &t->bits);
 	/* Pairs with test_and_set_bit() in rpcc_deliver_queue(). */
 	smp_mb__after_atomic();
 
 	if (rpcc_thread_alive(t)) {
-		rpcc_deliver(t);
+		refused = rpcc_deliver(t);
 	} else {
 		rpcc_rearm_off(t);
 		rpcc_thread_forget(t);
 	}
 
 	rpcc_thread_put(t);
+
+	return refused;
 }
 
 /* Runs before the restart logic, and so may tell it what to do. */
 static void rpcc_deliver_work(struct callback_head *work)
 {
-	rpcc_deliver_run(container_of(work, struct rpcc_thread, work),
-			 RPCC_QUEUED);
-	rpcc_syscall_resume(current_pt_regs());
+	struct rpcc_thread *t = container_of(work, struct rpcc_thread, work);
+
+	if (!rpcc_deliver_run(t, RPCC_QUEUED))
+		rpcc_syscall_resume(current_pt_regs());
 }
 
 /* May run after it, when it is too late for that; it has woken nobody, too. */
@@ -326,6 +341,11 @@ static bool rpcc_deliver_can_wait(struct rpcc_thread *t)
 	if ((READ_ONCE(slot->flags) & RPCCANCEL_MODE_MASK) ==
 	    RPCCANCEL_MODE_CALL)
 		return false;
+
+	/* The freezer, which comes after the call, unlike other stops. */
+	if (READ_ONCE(t->task->jobctl) & JOBCTL_TRAP_FREEZE &&
+	    READ_ONCE(t->task->__state) & TASK_INTERRUPTIBLE)
+		return true;
 
 	/*
 	 * A stop or an uninterruptible sleep may be in the middle of a call

@@ -11,7 +11,7 @@ void rpcc_deliver_init(struct rpcc_thread *t);
 void rpcc_deliver_kick(struct rpcc_thread *t);
 void rpcc_deliver_wake(struct rpcc_thread *t);
 void rpcc_deliver_watch(struct rpcc_thread *t);
-void rpcc_deliver(struct rpcc_thread *t);
+bool rpcc_deliver(struct rpcc_thread *t);
 void rpcc_deliver_end(struct rpcc_thread *t);
 
 #endif /* _RPCC_DELIVER_H */
