@@ -46,6 +46,7 @@ prepare:
 vm-modules: prepare
 	@$(VM)/build-module.sh $(FLAVOUR) >/dev/null
 	@$(VM)/build-module.sh $(FLAVOUR) test >/dev/null
+	@$(VM)/build-module.sh $(FLAVOUR) backoff >/dev/null
 
 demo: lib vm-modules	## cancel what is stuck in libtirpc, libpq, curl, getaddrinfo
 	@$(MAKE) -s -C selftests/demo

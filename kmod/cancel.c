@@ -16,6 +16,7 @@
 #include <linux/sched/signal.h>
 #include <linux/wait.h>
 
+#include "broken.h"
 #include "cancel.h"
 #include "deliver.h"
 #include "thread.h"
@@ -47,6 +48,8 @@ static u32 rpcc_cancel_locked(struct rpcc_thread *t, u64 *gen, u64 grace)
 
 	if (want == RPCCANCEL_GEN_ANY)
 		want = now & 1 ? now : RPCCANCEL_GEN_NEXT;
+	else if (rpcc_broken(RPCC_BROKEN_NEXT) && now & 1)
+		want = now;
 	else if (want != now)
 		return RPCCANCEL_RESULT_TOO_LATE;
 	*gen = want == RPCCANCEL_GEN_NEXT ? 0 : want;

@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
-# usage: build-module.sh FLAVOUR|KDIR [test]
+# usage: build-module.sh FLAVOUR|KDIR [test|backoff]
 #
 # Builds rpccancel.ko for a fetched kernel, or for the kernel build folder
 # KDIR, and prints where it is. "test": the variant with the switches for
-# deliberate breakage. Kbuild builds inside the source folder, so each kernel
-# gets its own copy of the source, under build/; only what changed is copied
-# and rebuilt. A warning is an error. C=2 in the environment adds sparse.
+# deliberate breakage; "backoff": what a kernel without preempt notifiers gets.
+# Kbuild builds inside the source folder, so each kernel and variant gets its
+# own copy of the source, under build/; only what changed is copied and rebuilt.
+# A warning is an error. C=2 in the environment adds sparse.
 
 . "$(dirname "$0")/common.sh"
 
@@ -24,7 +25,12 @@ release=$(awk '/UTS_RELEASE/ { gsub(/"/, ""); print $3 }' \
 	"$kdir/include/generated/utsrelease.h")
 dir=$build/$release${2:+-$2}
 vars=()
-[ "${2-}" != test ] || vars+=(RPCCANCEL_TEST=1)
+case ${2-} in
+'') ;;
+test) vars+=(RPCCANCEL_TEST=y) ;;
+backoff) vars+=(RPCCANCEL_BACKOFF=y) ;;
+*) die "there is no variant '$2': test, backoff" ;;
+esac
 
 mkdir -p "$dir/kmod" "$dir/include"
 exec 9>"$dir/.lock"

@@ -83,7 +83,7 @@ selection()
 kernel()
 {
 	local variant
-	for variant in '' test; do
+	for variant in '' test backoff; do
 		if "$vm/build-module.sh" "$1" $variant >"$out/log" 2>&1; then
 			echo "ok - rpccancel.ko${variant:+ ($variant)} builds without a warning"
 		else

@@ -147,7 +147,7 @@ make_kernel()
 	local root=$build/vm/$release m
 	new_root "$root"
 	m=$root/usr/lib/modules/$release
-	mkdir -p "$m/updates" "$root/rpccancel/kmod" "$root/usr/lib/rpccancel/test"
+	mkdir -p "$m/updates" "$root/rpccancel/kmod"
 	for name in "${modules[@]}"; do
 		modprobe -d "$kernel" -S "$release" --show-depends "$name" 2>/dev/null |
 			awk '$1 == "insmod" { print $2 }'
@@ -155,7 +155,10 @@ make_kernel()
 	cp "$kernel/lib/modules/$release"/modules.{order,builtin,builtin.modinfo} "$m"
 	cp "$build/$release/kmod/rpccancel.ko" "$m/updates"
 	cp "$build/$release/kmod/rpccancel.ko" "$root/rpccancel/kmod"
-	cp "$build/$release-test/kmod/rpccancel.ko" "$root/usr/lib/rpccancel/test"
+	for name in test backoff; do
+		install -D -t "$root/usr/lib/rpccancel/$name" \
+			"$build/$release-$name/kmod/rpccancel.ko"
+	done
 	depmod -b "$root" "$release"
 	pack "$root" "$build/vm/$release.cpio"
 }
