@@ -343,27 +343,27 @@ struct rpcc_thread *rpcc_handle_thread(struct file *file, u32 access)
 }
 
 /**
- * rpcc_handle_permitted() - whether the caller may open a thread
+ * rpcc_handle_permission() - whether the caller may open a thread
  * @task:	the thread
  *
  * Threads of the caller's own process always; others if the caller may send
  * them a signal, which asks the security modules too.
  *
- * Return: true if it may.
+ * Return: 0 if it may, -EACCES, or -ESRCH if the thread has exited meanwhile.
  */
-bool rpcc_handle_permitted(struct task_struct *task)
+int rpcc_handle_permission(struct task_struct *task)
 {
 	struct pid *pid;
 	int err;
 
 	if (same_thread_group(current, task))
-		return true;
+		return 0;
 
 	pid = get_task_pid(task, PIDTYPE_PID);
 	err = kill_pid(pid, 0, 0);
 	put_pid(pid);
 
-	return !err;
+	return err && err != -ESRCH ? -EACCES : err;
 }
 
 /*
@@ -374,12 +374,13 @@ static struct rpcc_thread *rpcc_handle_claim(struct rpcc_device *device,
 					     struct task_struct *task)
 {
 	struct rw_semaphore *exec = &task->signal->exec_update_lock;
-	struct rpcc_thread *t = ERR_PTR(-EACCES);
+	struct rpcc_thread *t;
+	int err;
 
 	if (down_read_killable(exec))
 		return ERR_PTR(-EINTR);
-	if (rpcc_handle_permitted(task))
-		t = rpcc_thread_claim(device, task);
+	err = rpcc_handle_permission(task);
+	t = err ? ERR_PTR(err) : rpcc_thread_claim(device, task);
 	up_read(exec);
 
 	return t;

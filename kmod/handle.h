@@ -10,7 +10,7 @@ struct rpcc_thread;
 struct task_struct;
 
 long rpcc_handle_open(struct rpcc_device *device, struct rpccancel_open *req);
-bool rpcc_handle_permitted(struct task_struct *task);
+int rpcc_handle_permission(struct task_struct *task);
 struct rpcc_thread *rpcc_handle_thread(struct file *file, u32 access);
 
 #endif /* _RPCC_HANDLE_H */

@@ -24,7 +24,7 @@
 static bool rpcc_list_visible(struct rpcc_thread *t, struct pid_namespace *ns)
 {
 	return rpcc_thread_alive(t) && task_pid_nr_ns(t->task, ns) &&
-	       rpcc_handle_permitted(t->task);
+	       !rpcc_handle_permission(t->task);
 }
 
 /**

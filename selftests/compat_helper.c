@@ -27,11 +27,13 @@ static const unsigned int commands[] = {
 	RPCCANCEL_IOC_WAIT, RPCCANCEL_IOC_INFO, RPCCANCEL_IOC_DUP,
 };
 
+#define COUNT	((int)(sizeof(commands) / sizeof(*commands)))
+
 static int refused(int fd)
 {
 	char buf[256];
 
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+	for (int i = 0; i < COUNT; i++) {
 		memset(buf, 0, sizeof(buf));
 		if (ioctl(fd, commands[i], buf) == -1 && errno == ENOTTY)
 			continue;

@@ -633,16 +633,35 @@ static bool unmapping(void)
 static void scribble_slot(struct rpccancel_slot *slot, uint32_t *seed)
 {
 	switch (rc_random(seed, 10)) {
-	case 0: slot->gen = number(seed); break;
-	case 1: slot->cancel = number(seed); break;
-	case 2: slot->flags = number(seed); break;
-	case 3: slot->classes = number(seed); break;
-	case 4: slot->error = number(seed); break;
-	case 5: slot->reason = number(seed); break;
-	case 6: slot->grace = number(seed); break;
-	case 7: slot->refused = number(seed); break;
-	case 8: slot->since = slot->tag = number(seed); break;
-	default: scribble(slot, sizeof(*slot), seed);
+	case 0:
+		slot->gen = number(seed);
+		break;
+	case 1:
+		slot->cancel = number(seed);
+		break;
+	case 2:
+		slot->flags = number(seed);
+		break;
+	case 3:
+		slot->classes = number(seed);
+		break;
+	case 4:
+		slot->error = number(seed);
+		break;
+	case 5:
+		slot->reason = number(seed);
+		break;
+	case 6:
+		slot->grace = number(seed);
+		break;
+	case 7:
+		slot->refused = number(seed);
+		break;
+	case 8:
+		slot->tag = number(seed);
+		break;
+	default:
+		scribble(slot, sizeof(*slot), seed);
 	}
 	if (rc_random(seed, 2))
 		slot->gen |= 1;
@@ -816,7 +835,7 @@ static bool kernels_own_errnos(void)
 		note(RPCCANCEL_IOC_CANCEL, rc_cancel_result(t.handle, 1));
 		came_out = !rc_join(&t, 2000);
 		if (!came_out) {
-			ksft_print_msg("errno %d in the slot: read() does not end, refused %llu times\n",
+			ksft_print_msg("slot errno %d: read() does not end, refused %llu times\n",
 				       o.error,
 				       (unsigned long long)t.slot->refused);
 			/* The byte ends it after all. */
@@ -825,7 +844,7 @@ static bool kernels_own_errnos(void)
 			    rc_join(&t, RC_PATIENCE))
 				return false;
 		} else if (o.ret != -1 || o.refused != 1) {
-			ksft_print_msg("errno %d in the slot: read() gave %ld, errno %d, refused %llu times\n",
+			ksft_print_msg("slot errno %d: read() gave %ld (%d), refused %llu times\n",
 				       o.error, o.ret, o.errno_seen,
 				       (unsigned long long)o.refused);
 			came_out = false;

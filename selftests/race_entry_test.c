@@ -194,15 +194,16 @@ static long short_calls(struct rc_thread *t)
 	uint64_t gen, cancel;
 
 	rc_pin(1);
+	gen = rc_begin_scope(t->dev, t->slot);
 	announce(&race.ready, 1);
 	while (!race.stop) {
-		gen = rc_begin_scope(t->dev, t->slot);
 		random_delay(&seed);
 		cancel = slot->cancel;
 		if (cancel && (cancel != gen || gen != race.gen))
 			race.hit_next++;
-		rc_end(t->dev, t->slot);
+		gen = rc_next(t->dev, t->slot);
 	}
+	rc_end(t->dev, t->slot);
 	return 0;
 }
 

@@ -51,6 +51,7 @@ int rc_attach(int dev, struct rpccancel_slot **slot);
 uint64_t rc_begin(int dev, struct rpccancel_slot *slot, uint32_t flags,
 		  uint32_t classes, int error);
 void rc_end(int dev, struct rpccancel_slot *slot);
+uint64_t rc_next(int dev, struct rpccancel_slot *slot);
 int rc_deadline(int dev, uint64_t when);
 pid_t rc_gettid(void);
 

@@ -150,7 +150,8 @@ static void one_call(struct rpccancel_slot *slot, int dev, uint32_t *s)
 	}
 	if (ret < 0 && errno != ECANCELED && errno != ETIMEDOUT)
 		ODD();
-	if (slot->refused != refused + (ret < 0))
+	refused = slot->refused - refused;
+	if (refused != (ret < 0 ? 1u : 0u))
 		ODD();
 	shared->calls++;
 	shared->in_call_mode += call;
@@ -684,20 +685,20 @@ static void end_all(void)
 
 static void print_counts(void)
 {
-	ksft_print_msg("%ld scopes, %ld of them in call mode, %ld deadlines; calls: %ld, %ld of them refused\n",
+	ksft_print_msg("%ld scopes, %ld in call mode, %ld deadlines; %ld calls, %ld refused\n",
 		       shared->scopes, shared->in_call_mode, shared->deadlines,
 		       shared->calls, shared->refused);
-	ksft_print_msg("%ld cancels in %ld lists, %ld bulks, %ld waits, %ld looks; %ld of a thread that was gone\n",
+	ksft_print_msg("%ld cancels (%ld lists, %ld bulks), %ld waits, %ld looks, %ld dead\n",
 		       shared->cancels, shared->lists, shared->bulks,
 		       shared->waits, shared->infos, shared->gone);
 	for (int r = 0; r <= RPCCANCEL_RESULT_ENDED; r++)
 		if (shared->results[r])
 			ksft_print_msg("  answered \"%s\": %ld\n",
 				       rc_result_name(r), shared->results[r]);
-	ksft_print_msg("threads: %ld detached, %ld just exited; %ld execs, %ld devices closed\n",
+	ksft_print_msg("%ld detached, %ld just exited, %ld execs, %ld devices closed\n",
 		       shared->detached, shared->exited, shared->execs,
 		       shared->closes);
-	ksft_print_msg("%ld killed, %ld stopped and continued, %ld times tried to remove the module\n",
+	ksft_print_msg("%ld killed, %ld stopped, %ld times tried to remove the module\n",
 		       kills, stops, removals);
 	if (shared->odd)
 		ksft_print_msg("%ld answers that must not be, the last in line %d: %s\n",
@@ -717,13 +718,13 @@ static bool wait_attached(long threads, int memory, int seconds)
 	return count_attached() >= threads;
 }
 
-static void more_room(const char *path, long atleast)
+static void more_room(const char *path, long minimum)
 {
 	char text[32];
 
-	if (rc_read_number(path) >= atleast)
+	if (rc_read_number(path) >= minimum)
 		return;
-	snprintf(text, sizeof(text), "%ld", atleast);
+	snprintf(text, sizeof(text), "%ld", minimum);
 	rc_write_file(path, text);
 }
 
@@ -756,7 +757,7 @@ static void check_end(const char *module, long before_kb)
 	} else {
 		long kb = unreclaimable_kb();
 
-		ksft_print_msg(CACHE " is merged with another cache: looking at all of them instead\n");
+		ksft_print_msg(CACHE " is merged with another cache: looking at all\n");
 		for (int i = 0; i < 50 && kb > before_kb + SLAB_SLACK_KB; i++) {
 			rc_sleep(100);
 			kb = unreclaimable_kb();
@@ -768,7 +769,7 @@ static void check_end(const char *module, long before_kb)
 	}
 
 	if (!module) {
-		ksft_test_result_skip("the module is removed: RPCCANCEL_MODULE does not say what to load again\n");
+		ksft_test_result_skip("the module is removed: RPCCANCEL_MODULE is not set\n");
 		ksft_test_result_skip("the module comes back: likewise\n");
 		return;
 	}

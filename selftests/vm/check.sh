@@ -18,7 +18,7 @@ force=
 [ "${FORCE:-0}" = 0 ] || force=y
 [ "${CI:-false}" = false ] || force=y
 # Seconds for each kernel: all three must end within half an hour.
-limit=500
+limit=540
 [ -z "${RPCCANCEL_NIGHTLY-}" ] || limit=10800
 
 out=$build/check
