@@ -73,7 +73,7 @@ static void wrong(long *counter, const char *what, uint64_t gen, int answer,
 	ksft_print_msg("generation %llu: %s; answer \"%s\", in the end \"%s\"\n",
 		       (unsigned long long)gen, what, rc_result_name(answer),
 		       rc_result_name(final));
-	ksft_print_msg("\tread() gave %ld, refused %llu\n", race.ret,
+	ksft_print_msg("  read() gave %ld, refused %llu\n", race.ret,
 		       (unsigned long long)race.refused);
 }
 
