@@ -21,8 +21,9 @@
  * cancel.  rpcc_thread.lock protects the state of the cancel; it is taken with
  * interrupts off, inside the mutex.  The scheduler hook takes neither.
  *
- *	rpcc_threads_mutex
- *	  rpcc_thread.lock
+ *	signal->exec_update_lock, of a thread that is being opened
+ *	  rpcc_threads_mutex
+ *	    rpcc_thread.lock
  */
 #include <linux/build_bug.h>
 #include <linux/err.h>
