@@ -5,8 +5,9 @@
  * each, and one of the two is cancelled all the time.  Every byte must come
  * exactly once and in order, whether the cancel or the data was first.
  *
- * usage: race_data_test [KILOBYTES]
- *	per stream: 128 by default, 4096 with RPCCANCEL_NIGHTLY=1
+ * usage: race_data_test [KILOBYTES [STREAM]]
+ *	per stream: 128 by default, 4096 with RPCCANCEL_NIGHTLY=1; STREAM, from
+ *	1 on, runs only that one
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,6 +49,7 @@ static struct {
 	long unexpected;
 	/* What is good to know. */
 	long refused, partial, requests;
+	long answer[RPCCANCEL_RESULT_ENDED + 1];
 } race;
 
 static ssize_t plain_read(int fd, unsigned char *buf, size_t len)
@@ -301,7 +303,9 @@ static bool run(const struct stream *stream, size_t total)
 	rc_pin(0);
 	while (!race.over && !target->done) {
 		ret = rc_cancel_result(target->handle, RPCCANCEL_GEN_ANY);
-		if (ret < 0 && ret != -ESRCH)
+		if (ret >= 0 && ret <= RPCCANCEL_RESULT_ENDED)
+			race.answer[ret]++;
+		else if (ret != -ESRCH)
 			race.unexpected++;
 		race.requests++;
 		/* Without a pause every call would be refused: nothing moves. */
@@ -330,6 +334,10 @@ static bool run(const struct stream *stream, size_t total)
 		       race.lost, race.duplicated, race.hidden, race.unexpected);
 	ksft_print_msg("%ld requests, %ld calls refused, %ld partial\n",
 		       race.requests, race.refused, race.partial);
+	for (int r = 0; r <= RPCCANCEL_RESULT_ENDED; r++)
+		if (race.answer[r])
+			ksft_print_msg("answered \"%s\": %ld\n",
+				       rc_result_name(r), race.answer[r]);
 	close(race.in);
 	if (stream->channel != PIPE)
 		close(race.out);
@@ -341,6 +349,7 @@ static bool run(const struct stream *stream, size_t total)
 int main(int argc, char **argv)
 {
 	size_t total = rc_env("RPCCANCEL_NIGHTLY", 0) ? 4096 : 128;
+	size_t only = argc > 2 ? atoi(argv[2]) : 0;
 	int tries;
 	bool ok;
 
@@ -349,8 +358,10 @@ int main(int argc, char **argv)
 	rc_need_device();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ksft_print_header();
-	ksft_set_plan(ARRAY_SIZE(streams));
+	ksft_set_plan(only ? 1 : ARRAY_SIZE(streams));
 	for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
+		if (only && only != i + 1)
+			continue;
 		/* A run in which nothing was refused says nothing. */
 		for (tries = 0; tries < 10; tries++) {
 			ok = run(&streams[i], total << 10);
