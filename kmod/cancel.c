@@ -64,11 +64,8 @@ static u32 rpcc_cancel_locked(struct rpcc_thread *t, u64 *gen, u64 grace)
 		return rpcc_cancel_again(t, grace);
 
 	/* What was pending has missed its generation, and nobody has looked yet. */
-	if (t->pending) {
-		t->last_gen = t->pending;
-		t->last_result = t->told ? RPCCANCEL_RESULT_ENDED :
-					   RPCCANCEL_RESULT_TOO_LATE;
-	}
+	if (t->pending)
+		rpcc_deliver_outcome(t);
 
 	t->pending = want;
 	t->reason = RPCCANCEL_REASON_CANCEL;

@@ -69,12 +69,23 @@ static void rpcc_deliver_event(struct rpcc_thread *t)
 		   t->events + (rpcc_broken(RPCC_BROKEN_TWICE) ? 2 : 1));
 }
 
-/* The pending cancel is over; its waiters learn what became of it. */
-static void rpcc_deliver_finish(struct rpcc_thread *t)
+/**
+ * rpcc_deliver_outcome() - remember what became of the pending cancel
+ * @t:		the record, locked
+ *
+ * It is over.  Its waiters look for this.
+ */
+void rpcc_deliver_outcome(struct rpcc_thread *t)
 {
 	t->last_gen = t->pending;
 	t->last_result = t->told ? RPCCANCEL_RESULT_ENDED :
 				   RPCCANCEL_RESULT_TOO_LATE;
+}
+
+/* The pending cancel is over. */
+static void rpcc_deliver_finish(struct rpcc_thread *t)
+{
+	rpcc_deliver_outcome(t);
 	if (!t->told)
 		trace_rpccancel_too_late(t->task, t->pending);
 

@@ -10,6 +10,7 @@ struct rpcc_thread;
 void rpcc_deliver_init(struct rpcc_thread *t);
 void rpcc_deliver_kick(struct rpcc_thread *t);
 void rpcc_deliver_wake(struct rpcc_thread *t);
+void rpcc_deliver_outcome(struct rpcc_thread *t);
 void rpcc_deliver_watch(struct rpcc_thread *t);
 bool rpcc_deliver(struct rpcc_thread *t);
 void rpcc_deliver_end(struct rpcc_thread *t);
