@@ -47,6 +47,7 @@ vm-modules: prepare
 	@$(VM)/build-module.sh $(FLAVOUR) >/dev/null
 	@$(VM)/build-module.sh $(FLAVOUR) test >/dev/null
 	@$(VM)/build-module.sh $(FLAVOUR) backoff >/dev/null
+	@$(VM)/build-module.sh $(FLAVOUR) hold >/dev/null
 
 demo: lib vm-modules	## cancel what is stuck in libtirpc, libpq, curl, getaddrinfo
 	@$(MAKE) -s -C selftests/demo

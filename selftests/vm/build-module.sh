@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
-# usage: build-module.sh FLAVOUR|KDIR [test|backoff]
+# usage: build-module.sh FLAVOUR|KDIR [test|backoff|hold]
 #
 # Builds rpccancel.ko for a fetched kernel, or for the kernel build folder
 # KDIR, and prints where it is. "test": the variant with the switches for
 # deliberate breakage; "backoff": what a kernel without preempt notifiers gets.
+# "hold": not rpccancel.ko, but the module in hold/ that emulated guests need.
 # Kbuild builds inside the source folder, so each kernel and variant gets its
 # own copy of the source, under build/; only what changed is copied and rebuilt.
 # A warning is an error. C=2 in the environment adds sparse.
@@ -24,12 +25,13 @@ fi
 release=$(awk '/UTS_RELEASE/ { gsub(/"/, ""); print $3 }' \
 	"$kdir/include/generated/utsrelease.h")
 dir=$build/$release${2:+-$2}
-vars=()
+vars=() source=kmod module=rpccancel
 case ${2-} in
 '') ;;
+hold) source=selftests/vm/hold module=hold_notifiers ;;
 test) vars+=(RPCCANCEL_TEST=y) ;;
 backoff) vars+=(RPCCANCEL_BACKOFF=y) ;;
-*) die "there is no variant '$2': test, backoff" ;;
+*) die "there is no variant '$2': test, backoff, hold" ;;
 esac
 
 mkdir -p "$dir/kmod" "$dir/include"
@@ -38,7 +40,7 @@ flock 9
 # Copies what changed and removes what is gone, but no product of the build.
 rsync -a --delete --exclude='*.o' --exclude='*.ko' --exclude='*.mod' \
 	--exclude='*.mod.c' --exclude='.*' --exclude=Module.symvers \
-	--exclude=modules.order "$top/kmod/" "$dir/kmod/"
+	--exclude=modules.order "$top/$source/" "$dir/kmod/"
 rsync -a --delete "$top/include/uapi" "$dir/include/"
 
 # The module's own BTF would need pahole, and nobody reads it.
@@ -46,9 +48,9 @@ log=$dir/build.log
 if ! make -j"$(nproc)" -C "$kdir" M="$dir/kmod" W=1 KCFLAGS=-Werror C="${C-}" \
 	CONFIG_DEBUG_INFO_BTF_MODULES= "${vars[@]}" modules >"$log" 2>&1; then
 	grep -vE '^ +(CC|LD|MODPOST|CHECK) |^make' "$log" >&2
-	die "rpccancel.ko does not build for $release; the whole log: $log"
+	die "$module.ko does not build for $release; the whole log: $log"
 fi
 if [ "${C-}" = 2 ] && grep -E '(warning|error):' "$log" >&2; then
 	die "sparse has found the above for $release"
 fi
-printf '%s\n' "$dir/kmod/rpccancel.ko"
+printf '%s\n' "$dir/kmod/$module.ko"

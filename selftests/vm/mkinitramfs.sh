@@ -159,6 +159,8 @@ make_kernel()
 		install -D -t "$root/usr/lib/rpccancel/$name" \
 			"$build/$release-$name/kmod/rpccancel.ko"
 	done
+	install -D -t "$root/usr/lib/rpccancel" \
+		"$build/$release-hold/kmod/hold_notifiers.ko"
 	depmod -b "$root" "$release"
 	pack "$root" "$build/vm/$release.cpio"
 }

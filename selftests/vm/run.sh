@@ -86,6 +86,8 @@ mkdir -p "$tmp/cmd/run"
 append="console=ttyS0 panic=-1 oops=panic panic_on_warn=1 loglevel=5 rdinit=/init"
 append+=" sysctl.kernel.softlockup_panic=1 sysctl.kernel.hung_task_panic=1"
 append+=" $(kernel_field "$flavour" cmdline)"
+# The second processor comes when what hold/ is about is done.
+[ "$accel" = kvm ] || append+=" maxcpus=1"
 # shellcheck disable=SC2054 # the commas are qemu's
 args=(
 	"${accel_args[@]}" -smp 2 -m 3G -nodefaults -display none -no-reboot
