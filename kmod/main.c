@@ -62,7 +62,7 @@ static void __exit rpcc_exit(void)
 	rpcc_device_unregister();
 	rpcc_list_debugfs_exit();
 
-	/* Task work and irq work that dropped the last reference just now. */
+	/* Task work and a work item that dropped the last reference just now. */
 	synchronize_rcu_tasks();
 	/* The callbacks that free the records. */
 	rcu_barrier();

@@ -21,9 +21,10 @@
  *				enters read()
  *				schedule(): sched_out -> irq_work -> work
  *
- * The irq_work that queues the work must be a hard one, or PREEMPT_RT would run
- * it in a thread of lower priority.  The one that reports a death wakes waiters,
- * so it must not be.
+ * The irq_work must be a hard one, or PREEMPT_RT would run it in a thread of
+ * lower priority, which could be preempted between the handler, which may drop
+ * the last reference, and its own last look at the irq_work.  A death wakes
+ * waiters, which takes locks that sleep there: it goes on to a workqueue.
  *
  * Lifetime: a registered notifier holds a reference on the record.  Only the
  * thread itself can take it off, in its own context; if it exits before, its
@@ -40,6 +41,7 @@
 #include <linux/sched/jobctl.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
+#include <linux/workqueue.h>
 
 #include "broken.h"
 #include "deliver.h"
@@ -116,6 +118,13 @@ static void rpcc_rearm_death(struct irq_work *death)
 {
 	struct rpcc_thread *t = container_of(death, struct rpcc_thread, death);
 
+	schedule_work(&t->bury);
+}
+
+static void rpcc_rearm_bury(struct work_struct *bury)
+{
+	struct rpcc_thread *t = container_of(bury, struct rpcc_thread, bury);
+
 	wake_up_all(&t->wait);
 	rpcc_thread_put(t);
 }
@@ -128,7 +137,8 @@ void rpcc_rearm_init(struct rpcc_thread *t)
 {
 	preempt_notifier_init(&t->rearm, &rpcc_rearm_ops);
 	t->kick = IRQ_WORK_INIT_HARD(rpcc_rearm_kick);
-	init_irq_work(&t->death, rpcc_rearm_death);
+	t->death = IRQ_WORK_INIT_HARD(rpcc_rearm_death);
+	INIT_WORK(&t->bury, rpcc_rearm_bury);
 }
 
 /**

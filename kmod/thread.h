@@ -11,6 +11,7 @@
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/rpccancel.h>
 
 #include "rearm.h"
@@ -62,10 +63,11 @@ enum {
  * @note:	the same, but only when @task gets to user mode by itself
  * @rearm:	sees @task go to sleep while a cancel is undelivered
  * @kick:	queues @work for @rearm, which holds the run queue lock
- * @death:	tells waiters that @task is dead, and drops @rearm's reference
+ * @death:	queues @bury for @rearm, likewise, when @task is dead
  * @backoff:	instead of these where the kernel has no preempt notifiers
  * @backoff_ns:	its current period
  * @timer:	ends the grace and the deadline
+ * @bury:	tells waiters of the death, and drops @rearm's reference
  * @rcu:	delays the freeing
  */
 struct rpcc_thread {
@@ -111,7 +113,10 @@ struct rpcc_thread {
 	u64 backoff_ns;
 #endif
 	struct hrtimer timer;
-	struct rcu_head rcu;
+	union {
+		struct work_struct bury;	/* before the last reference */
+		struct rcu_head rcu;		/* after it */
+	};
 };
 
 int rpcc_threads_init(void);
