@@ -117,8 +117,11 @@ static void rpcc_deliver_start_grace(struct rpcc_thread *t)
 {
 	u64 now = ktime_get_ns(), grace = t->grace, end;
 
-	if (grace == RPCCANCEL_GRACE_TARGET)
+	t->reason &= ~RPCCANCEL_REASON_TARGET;
+	if (grace == RPCCANCEL_GRACE_TARGET) {
 		grace = READ_ONCE(t->slot->grace);
+		t->reason |= RPCCANCEL_REASON_TARGET;
+	}
 	if (!grace) {
 		t->reason |= RPCCANCEL_REASON_GRACE;
 		return;

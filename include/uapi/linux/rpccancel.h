@@ -81,6 +81,7 @@
 #define RPCCANCEL_REASON_CANCEL		0x1	/* somebody asked for it */
 #define RPCCANCEL_REASON_DEADLINE	0x2	/* its own deadline has passed */
 #define RPCCANCEL_REASON_GRACE		0x4	/* cancelled, and the grace is over */
+#define RPCCANCEL_REASON_TARGET		0x8	/* the grace is RPCCANCEL_GRACE_TARGET */
 
 /**
  * struct rpccancel_slot - what one thread and the kernel share
