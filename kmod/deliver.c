@@ -135,24 +135,30 @@ static void rpcc_deliver_start_grace(struct rpcc_thread *t)
 	rpcc_timer_program(t);
 }
 
-/* Tells a generation that it is cancelled, and again when that gets worse. */
+/*
+ * Tells a generation that it is cancelled, and again when that gets worse.  The
+ * mode may change within a generation, as a runtime makes a call in somebody's
+ * scope: what is refused follows the mode, also when there is nothing to tell.
+ */
 static void rpcc_deliver_tell(struct rpcc_thread *t, u32 flags)
 {
 	const u32 ends = RPCCANCEL_REASON_GRACE | RPCCANCEL_REASON_DEADLINE;
 	bool call = (flags & RPCCANCEL_MODE_MASK) == RPCCANCEL_MODE_CALL;
-	u32 shown = t->event.reason;
+	bool known;
 
 	if (call && !(t->reason & ends))
 		rpcc_deliver_start_grace(t);
 
-	if (t->told && t->event.gen == t->pending && shown == t->reason &&
-	    t->event.deadline == t->grace_end)
-		return;
+	known = t->told && t->event.gen == t->pending &&
+		t->event.reason == t->reason &&
+		t->event.deadline == t->grace_end;
 
 	t->told = true;
 	t->delivered |= call;
-	if (!call || t->reason & ends)
-		WRITE_ONCE(t->refuse, t->pending);
+	WRITE_ONCE(t->refuse, call && !(t->reason & ends) ? 0 : t->pending);
+	if (known)
+		return;
+
 	rpcc_deliver_show(t, t->pending);
 	rpcc_deliver_event(t);
 }

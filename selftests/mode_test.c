@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "kselftest_harness.h"
@@ -572,6 +573,58 @@ TEST_F(call, cancel_that_waited_leaves_a_call_alone_that_allows_none)
 	EXPECT_TRUE(still_asleep(self));
 	feed(_metadata, self);
 	finish(_metadata, self, 1);
+}
+
+/* It has been told, and sleeps in peace until the grace is over. */
+TEST_F(call, cancel_that_waited_does_not_keep_a_call_in_its_grace_awake)
+{
+	struct rpccancel_slot *slot;
+	struct rusage before, after;
+	struct pollfd pfd = { .fd = self->pipe[0], .events = POLLIN };
+	int handle;
+
+	ASSERT_EQ(0, rc_attach(self->dev, &slot));
+	handle = rc_open(self->dev, 0, RPCCANCEL_ACCESS_ALL);
+	ASSERT_GE(handle, 0);
+	ASSERT_EQ(0, rc_cancel(handle, RPCCANCEL_GEN_ANY, RPCCANCEL_INFINITE,
+			       NULL));
+	rc_begin(self->dev, slot, RPCCANCEL_MODE_CALL, 0, 0);
+	EXPECT_EQ(slot->gen, slot->cancel);
+	ASSERT_EQ(0, getrusage(RUSAGE_THREAD, &before));
+	EXPECT_EQ(0, poll(&pfd, 1, 4 * RC_WHILE));
+	ASSERT_EQ(0, getrusage(RUSAGE_THREAD, &after));
+	EXPECT_GE(20, after.ru_nvcsw - before.ru_nvcsw);
+	rc_end(self->dev, slot);
+}
+
+/* As a runtime does that makes a call inside somebody's scope. */
+TEST_F(call, what_is_refused_follows_the_mode_of_a_generation)
+{
+	struct pollfd pfd = { .fd = self->pipe[0], .events = POLLIN };
+	struct rpccancel_slot *slot;
+	int handle;
+
+	ASSERT_EQ(0, rc_attach(self->dev, &slot));
+	handle = rc_open(self->dev, 0, RPCCANCEL_ACCESS_ALL);
+	ASSERT_GE(handle, 0);
+	rc_begin(self->dev, slot, RPCCANCEL_MODE_CALL, 0, 0);
+	ASSERT_EQ(0, rc_cancel(handle, slot->gen, RPCCANCEL_INFINITE, NULL));
+	EXPECT_EQ(0, poll(&pfd, 1, RC_WHILE));
+	slot->flags = RPCCANCEL_MODE_SCOPE;
+	ASSERT_EQ(0, ioctl(self->dev, RPCCANCEL_IOC_SETTLE));
+	EXPECT_EQ(-1, poll(&pfd, 1, RC_PATIENCE));
+	EXPECT_EQ(ECANCELED, errno);
+	slot->flags = RPCCANCEL_MODE_CALL;
+	ASSERT_EQ(0, ioctl(self->dev, RPCCANCEL_IOC_SETTLE));
+	EXPECT_EQ(0, poll(&pfd, 1, RC_WHILE));
+	/* The grace ends here, in either mode. */
+	ASSERT_EQ(0, rc_cancel(handle, slot->gen, 0, NULL));
+	EXPECT_EQ(-1, poll(&pfd, 1, RC_PATIENCE));
+	slot->flags = RPCCANCEL_MODE_SCOPE;
+	ASSERT_EQ(0, ioctl(self->dev, RPCCANCEL_IOC_SETTLE));
+	EXPECT_EQ(-1, poll(&pfd, 1, RC_PATIENCE));
+	rc_end(self->dev, slot);
+	EXPECT_EQ(0, slot->cancel);
 }
 
 static long attach_late(struct rc_thread *t)
