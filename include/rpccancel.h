@@ -97,6 +97,51 @@ RPC_STATUS rpccancel_list(struct rpccancel_info *info, size_t *count,
 			  uint64_t *cursor);
 RPC_STATUS rpccancel_query(struct rpccancel_query *query);
 
+/*
+ * The run time: what Microsoft's interface has no function for.
+ */
+
+/*
+ * For RpcServerRegisterIf2() and RpcServerRegisterIfEx(): the stubs of this
+ * interface run in a scope, which is cancelled when the client cancels the call.
+ * Needs the kernel module.
+ */
+#define RPCCANCEL_IF_INTERRUPT 0x01000000
+
+/* An eventfd(2) of a call being served: readable once its client cancels it. */
+RPC_STATUS rpccancel_server_cancel_fd(RPC_BINDING_HANDLE binding, int *fd);
+
+/* Bounds on what clients can make a server do. 0 leaves one as it is. */
+struct rpccancel_server_limits {
+	uint32_t size;	       /* sizeof(struct rpccancel_server_limits) */
+	uint32_t connections;  /* open at a time; 16384 */
+	uint32_t queued_calls; /* waiting for a thread; 4096 */
+	uint32_t calls_per_connection; /* in progress on one; 256 */
+	uint64_t call_bytes;	       /* of one request; 4 MiB */
+	uint64_t connection_bytes;     /* of requests in pieces; 8 MiB */
+	uint64_t bind_timeout;	       /* ns until a client has bound; 30 s */
+	uint64_t fragment_timeout; /* ns until a request is complete; 60 s */
+	uint64_t idle_timeout;	   /* ns without a call; 0: no limit */
+};
+
+RPC_STATUS
+rpccancel_server_set_limits(const struct rpccancel_server_limits *limits);
+
+/* What the run time would print if it printed. Called in any of its threads. */
+#define RPCCANCEL_LOG_ERROR   3 /* the levels are those of syslog(3) */
+#define RPCCANCEL_LOG_WARNING 4
+#define RPCCANCEL_LOG_INFO    6
+#define RPCCANCEL_LOG_DEBUG   7
+
+typedef void rpccancel_log_fn(void *context, int level, const char *message);
+
+void rpccancel_set_log(rpccancel_log_fn *log, void *context);
+
+/* Which engine and which back end are in use: "io_uring" or "poll", "kernel"
+ * or "user". */
+const char *rpccancel_engine_name(void);
+const char *rpccancel_backend_name(void);
+
 #ifdef __cplusplus
 }
 #endif
