@@ -23,30 +23,26 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static int once_error;
 
+static void forget(void)
+{
+	rpcc_self.slot = NULL;
+	rpcc_self.top = NULL;
+	rpcc_self.scopes = false;
+	rpcc_call_forget();
+}
+
 static void thread_exits(void *self)
 {
 	(void)self;
 	if (rpcc_self.slot)
 		rpcc_backend()->detach();
-	rpcc_self.slot = NULL;
-	rpcc_self.top = NULL;
-}
-
-static void fork_prepare(void)
-{
-	rpcc_backend()->fork_prepare();
-}
-
-static void fork_parent(void)
-{
-	rpcc_backend()->fork_parent();
+	forget();
 }
 
 static void fork_child(void)
 {
-	rpcc_self.slot = NULL;
-	rpcc_self.top = NULL;
-	rpcc_backend()->fork_child();
+	rpcc_backend_fork_child();
+	forget();
 }
 
 static void first_use(void)
@@ -54,7 +50,8 @@ static void first_use(void)
 	int err = pthread_key_create(&exit_key, thread_exits);
 
 	if (!err)
-		err = pthread_atfork(fork_prepare, fork_parent, fork_child);
+		err = pthread_atfork(rpcc_backend_fork_prepare,
+				     rpcc_backend_fork_parent, fork_child);
 	once_error = -err;
 }
 
@@ -66,16 +63,18 @@ int rpcc_prepare(void)
 }
 
 /* The slot comes zeroed, and a grace of 0 is not DCE's default. */
-static void init_slot(struct rpccancel_slot *slot)
+static void init_slot(struct rpccancel_slot *slot, bool scopes)
 {
 	if (!rpcc_self.grace_set)
 		rpcc_self.grace = RPCCANCEL_INFINITE;
 	WRITE_ONCE(slot->grace, rpcc_self.grace);
 	rpcc_self.slot = slot;
+	rpcc_self.scopes = scopes;
 }
 
 int rpcc_attach(void)
 {
+	const struct rpcc_backend *backend;
 	struct rpccancel_slot *slot;
 	int err;
 
@@ -85,11 +84,26 @@ int rpcc_attach(void)
 	err = rpcc_prepare();
 	if (!err)
 		err = -pthread_setspecific(exit_key, &rpcc_self);
+	if (err)
+		return err;
+
+	backend = rpcc_backend_use();
+	err = backend->attach(&slot);
 	if (!err)
-		err = rpcc_backend()->attach(&slot);
-	if (!err)
-		init_slot(slot);
+		init_slot(slot, !backend->local);
 	return err;
+}
+
+/*
+ * The thread has changed its generation, and there is a cancel. Whatever the
+ * generation that was left had to tell is of no interest any more, and must not
+ * wake the next call.
+ */
+void rpcc_settle(void)
+{
+	rpcc_backend()->settle();
+	if (!(READ_ONCE(rpcc_self.slot->gen) & 1))
+		rpcc_call_take_event();
 }
 
 EXPORT RPC_STATUS rpccancel_thread_attach(void)
@@ -99,7 +113,7 @@ EXPORT RPC_STATUS rpccancel_thread_attach(void)
 
 EXPORT RPC_STATUS rpccancel_thread_detach(void)
 {
-	if (rpcc_self.top)
+	if (rpcc_self.top || rpcc_self.call)
 		return RPC_S_CALL_IN_PROGRESS;
 	thread_exits(NULL);
 	return RPC_S_OK;

@@ -2,23 +2,28 @@
 /*
  * What the library needs from whatever cancels threads.
  *
- * There is one back end, the kernel module. A second one, in user space, is to
- * serve the library's own transports where there is no module; it has its
- * place beside backend_kernel.c, and rpcc_backend() is where one is chosen.
+ * There are two back ends: the kernel module, and one in user space that serves
+ * the calls of the library's own run time where there is no module. The process
+ * has one of them, which backend.c chooses.
  *
  * All return 0, or a descriptor where they say so, or a negative errno:
- * -EOPNOTSUPP where there is no back end, -EBADF for what is not a handle.
+ * -EOPNOTSUPP for what the back end cannot do, -EBADF for what is not a handle.
  * They leave errno alone and are no cancellation points.
  */
 #ifndef RPCC_BACKEND_H
 #define RPCC_BACKEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include <linux/rpccancel.h>
 
 struct rpcc_backend {
+	const char *name;
+	/* Only calls of the run time and threads of this process; no scopes. */
+	bool local;
+
 	int (*query)(struct rpccancel_query *query);
 
 	/* For the calling thread. -EALREADY: through another copy of us. */
@@ -26,7 +31,7 @@ struct rpcc_backend {
 	int (*detach)(void);
 	/* It changed slot->gen and found slot->cancel set. */
 	int (*settle)(void);
-	/* Absolute, or RPCCANCEL_INFINITE for none. Only inside a call. */
+	/* Absolute, or RPCCANCEL_INFINITE for none. Only inside a scope. */
 	int (*set_deadline)(uint64_t deadline);
 
 	/* Returns a descriptor. @tgid 0: whatever process it is in. */
@@ -39,6 +44,10 @@ struct rpcc_backend {
 	int (*wait)(int fd, struct rpccancel_wait *wait);
 	int (*info)(int fd, struct rpccancel_info *info);
 	int (*duplicate)(int fd, unsigned int access);
+	/* What it has not told yet; never waits: -EAGAIN. */
+	int (*read_event)(int fd, struct rpccancel_event *event);
+	/* The descriptor too. */
+	void (*close)(int fd);
 
 	/* Around fork(2): nobody is inside the back end while it happens. */
 	void (*fork_prepare)(void);
@@ -47,10 +56,20 @@ struct rpcc_backend {
 };
 
 extern const struct rpcc_backend rpcc_kernel_backend;
+extern const struct rpcc_backend rpcc_user_backend;
 
-static inline const struct rpcc_backend *rpcc_backend(void)
-{
-	return &rpcc_kernel_backend;
-}
+/*
+ * The process's back end. _use() is for what leaves something there, a slot or
+ * a handle: from then on it stays the one.
+ */
+const struct rpcc_backend *rpcc_backend(void);
+const struct rpcc_backend *rpcc_backend_use(void);
+
+/* 0 if there can be scopes, or why there cannot. */
+int rpcc_backend_scopes(void);
+
+void rpcc_backend_fork_prepare(void);
+void rpcc_backend_fork_parent(void);
+void rpcc_backend_fork_child(void);
 
 #endif /* RPCC_BACKEND_H */

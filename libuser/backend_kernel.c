@@ -258,6 +258,21 @@ static int kernel_duplicate(int fd, unsigned int access)
 	return handle_ioctl(fd, RPCCANCEL_IOC_DUP, (void *)(uintptr_t)access);
 }
 
+/* The handle is one that does not block. */
+static int kernel_read_event(int fd, struct rpccancel_event *event)
+{
+	KEEP_ERRNO();
+	int cancelstate;
+	ssize_t n;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelstate);
+	do {
+		n = read(fd, event, sizeof(*event));
+	} while (n < 0 && errno == EINTR);
+	pthread_setcancelstate(cancelstate, NULL);
+	return n == sizeof(*event) ? 0 : -EAGAIN;
+}
+
 static void kernel_fork_prepare(void)
 {
 	pthread_mutex_lock(&device.lock);
@@ -287,6 +302,7 @@ static void kernel_fork_child(void)
 }
 
 const struct rpcc_backend rpcc_kernel_backend = {
+	.name = "kernel",
 	.query = kernel_query,
 	.attach = kernel_attach,
 	.detach = kernel_detach,
@@ -299,6 +315,8 @@ const struct rpcc_backend rpcc_kernel_backend = {
 	.wait = kernel_wait,
 	.info = kernel_info,
 	.duplicate = kernel_duplicate,
+	.read_event = kernel_read_event,
+	.close = rpcc_close,
 	.fork_prepare = kernel_fork_prepare,
 	.fork_parent = kernel_fork_parent,
 	.fork_child = kernel_fork_child,

@@ -83,6 +83,7 @@ static ssize_t send_fd(int sock, int fd)
 /*
  * The handle of the current thread means nothing to another process, and which
  * rights it would get is for the caller to say: rpccancel_thread_duplicate().
+ * Nor do handles of a back end that knows only this process mean anything there.
  */
 EXPORT RPC_STATUS rpccancel_thread_send(int sock, void *thread)
 {
@@ -91,6 +92,8 @@ EXPORT RPC_STATUS rpccancel_thread_send(int sock, void *thread)
 
 	if (fd < 0 || !rpcc_is_handle(fd))
 		return ERROR_INVALID_HANDLE;
+	if (rpcc_backend()->local)
+		return RPC_S_CANNOT_SUPPORT;
 	return send_fd(sock, fd) < 0 ? socket_status(errno) : RPC_S_OK;
 }
 

@@ -15,7 +15,6 @@
  * A zombie keeps its number, so it counts as there. Not being allowed to send a
  * signal (EPERM) is known only of a process that exists.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -26,7 +25,6 @@
 
 #define FDINFO "/proc/thread-self/fdinfo/"
 #define STATUS "/proc/thread-self/status"
-#define DIGITS 10
 
 static int check_alive(int pidfd)
 {
@@ -40,40 +38,6 @@ static int check_alive(int pidfd)
 	default:
 		return -EINVAL;
 	}
-}
-
-/* Reads a small file of /proc as a string. */
-static int read_proc(const char *path, char *buf, size_t size)
-{
-	size_t used = 0;
-	ssize_t n;
-	int fd;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -EOPNOTSUPP;
-	do {
-		n = read(fd, buf + used, size - 1 - used);
-		used += n > 0 ? (size_t)n : 0;
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	rpcc_close(fd);
-	buf[used] = '\0';
-	return n < 0 ? -EOPNOTSUPP : 0;
-}
-
-static void fdinfo_path(char *path, int fd)
-{
-	char digits[DIGITS];
-	size_t n = 0;
-
-	do {
-		digits[n++] = (char)('0' + fd % 10);
-		fd /= 10;
-	} while (fd);
-	path = stpcpy(path, FDINFO);
-	while (n)
-		*path++ = digits[--n];
-	*path = '\0';
 }
 
 static bool is_digit(char c)
@@ -107,7 +71,7 @@ static int check_namespace(void)
 {
 	char text[4096];
 	const char *end;
-	int ret = read_proc(STATUS, text, sizeof(text));
+	int ret = rpcc_read_proc(STATUS, text, sizeof(text));
 
 	if (ret)
 		return ret;
@@ -117,15 +81,15 @@ static int check_namespace(void)
 
 static int pidfd_number(int pidfd)
 {
-	char path[sizeof(FDINFO) + DIGITS];
+	char path[RPCC_PROC_NAME];
 	char text[1024];
 	const char *end;
 	int ret = check_namespace();
 
 	if (ret)
 		return ret;
-	fdinfo_path(path, pidfd);
-	ret = read_proc(path, text, sizeof(text));
+	rpcc_proc_name(path, FDINFO, pidfd, "");
+	ret = rpcc_read_proc(path, text, sizeof(text));
 	if (ret)
 		return ret;
 	ret = find_number(text, "\nPid:\t", &end);
@@ -147,7 +111,7 @@ static int open_pidfd(int pidfd, unsigned int access)
 	ret = check_alive(pidfd);
 	if (!ret)
 		return fd;
-	rpcc_close(fd);
+	rpcc_close_handle(fd);
 	return ret;
 }
 

@@ -22,8 +22,12 @@
  *
  * Scopes live in memory of the caller. They are linked from the inside out,
  * and one is trusted only when it is found there.
+ *
+ * A scope that a callback begins, inside a call of the run time (call.c), is
+ * nested too, and makes the generation that of a scope meanwhile.
  */
 #include "backend.h"
+#include "call.h"
 #include "internal.h"
 
 enum scope_state {
@@ -35,8 +39,10 @@ enum scope_state {
 /* Lies in the caller's struct rpccancel_scope. */
 struct rpcc_scope {
 	struct rpcc_scope *outer;
-	uint64_t deadline; /* in force: the nearest of all so far */
+	struct rpcc_call *call; /* that it was begun in, or NULL */
+	uint64_t deadline;	/* in force: the nearest of all so far */
 	uint64_t outer_tag;
+	uint32_t outer_flags;
 	uint32_t outer_classes;
 	int32_t outer_error;
 	uint32_t state;
@@ -72,12 +78,6 @@ static uint64_t attr_deadline(const struct rpccancel_scope_attr *attr)
 	return rpcc_deadline(attr->timeout);
 }
 
-/* Why @gen was cancelled; 0 if it was not. */
-static unsigned int slot_reason(const struct rpccancel_slot *slot, uint64_t gen)
-{
-	return READ_ONCE(slot->cancel) == gen ? READ_ONCE(slot->reason) : 0;
-}
-
 static RPC_STATUS reason_status(unsigned int reason)
 {
 	if (likely(!reason))
@@ -87,18 +87,15 @@ static RPC_STATUS reason_status(unsigned int reason)
 	return RPC_S_TIMEOUT;
 }
 
-/* Leaves the generation, or enters one. Returns why the one left was ended. */
-static unsigned int advance(struct rpccancel_slot *slot)
+/* It may take back one that has passed, and with it what there was to tell. */
+static int set_deadline(struct rpccancel_slot *slot, uint64_t deadline)
 {
-	uint64_t gen = READ_ONCE(slot->gen);
-	unsigned int reason;
+	bool told = READ_ONCE(slot->cancel);
+	int err = rpcc_backend()->set_deadline(deadline);
 
-	WRITE_ONCE(slot->gen, gen + 1);
-	if (likely(!READ_ONCE(slot->cancel)))
-		return 0;
-	reason = slot_reason(slot, gen);
-	rpcc_backend()->settle();
-	return reason;
+	if (told && !READ_ONCE(slot->cancel))
+		rpcc_call_take_event();
+	return err;
 }
 
 static RPC_STATUS begin_outermost(struct rpccancel_slot *slot,
@@ -112,13 +109,13 @@ static RPC_STATUS begin_outermost(struct rpccancel_slot *slot,
 	WRITE_ONCE(slot->error, attr->error);
 	WRITE_ONCE(slot->tag, attr->tag);
 	WRITE_ONCE(slot->since, rpcc_now_coarse());
-	advance(slot);
+	rpcc_advance(slot);
 
 	s->deadline = attr_deadline(attr);
 	if (unlikely(s->deadline != RPCCANCEL_INFINITE))
-		err = rpcc_backend()->set_deadline(s->deadline);
+		err = set_deadline(slot, s->deadline);
 	if (unlikely(err))
-		advance(slot);
+		rpcc_advance(slot);
 	return rpcc_status(err);
 }
 
@@ -129,43 +126,64 @@ static uint32_t narrow(uint32_t outer, uint32_t inner)
 	return both ? both : RPCCANCEL_CLASS_NONE;
 }
 
+/* Whether it was begun by a callback of a call that was made in @s->outer. */
+static bool enters_scope_mode(const struct rpcc_scope *s)
+{
+	return s->call && (!s->outer || s->outer->call != s->call);
+}
+
+static uint64_t outer_deadline(const struct rpcc_scope *s)
+{
+	return s->outer ? s->outer->deadline : RPCCANCEL_INFINITE;
+}
+
 static RPC_STATUS begin_nested(struct rpccancel_slot *slot,
 			       struct rpcc_scope *s,
 			       const struct rpccancel_scope_attr *attr)
 {
+	uint32_t classes;
 	int err;
 
 	s->deadline = attr_deadline(attr);
-	if (s->deadline >= s->outer->deadline) {
-		s->deadline = s->outer->deadline;
+	if (s->deadline >= outer_deadline(s)) {
+		s->deadline = outer_deadline(s);
 	} else {
-		err = rpcc_backend()->set_deadline(s->deadline);
+		err = set_deadline(slot, s->deadline);
 		if (err)
 			return rpcc_status(err);
 	}
+	s->outer_flags = READ_ONCE(slot->flags);
 	s->outer_classes = READ_ONCE(slot->classes);
 	s->outer_error = READ_ONCE(slot->error);
 	s->outer_tag = READ_ONCE(slot->tag);
+	classes = s->outer_classes;
+	if (unlikely(enters_scope_mode(s)))
+		classes = s->call->scope_classes;
 	if (attr->classes)
-		WRITE_ONCE(slot->classes,
-			   narrow(s->outer_classes, attr->classes));
+		classes = narrow(classes, attr->classes);
+	WRITE_ONCE(slot->classes, classes);
 	if (attr->error)
 		WRITE_ONCE(slot->error, attr->error);
 	if (attr->tag)
 		WRITE_ONCE(slot->tag, attr->tag);
+	if (unlikely(enters_scope_mode(s)))
+		rpcc_switch_mode(slot, s->outer_flags &
+					       ~(uint32_t)RPCCANCEL_MODE_MASK);
 	return RPC_S_OK;
 }
 
 static unsigned int end_nested(struct rpccancel_slot *slot,
 			       const struct rpcc_scope *s)
 {
-	unsigned int reason = slot_reason(slot, READ_ONCE(slot->gen));
+	unsigned int reason = rpcc_slot_reason(slot, READ_ONCE(slot->gen));
 
 	WRITE_ONCE(slot->classes, s->outer_classes);
 	WRITE_ONCE(slot->error, s->outer_error);
 	WRITE_ONCE(slot->tag, s->outer_tag);
-	if (s->deadline != s->outer->deadline)
-		rpcc_backend()->set_deadline(s->outer->deadline);
+	if (s->deadline != outer_deadline(s))
+		set_deadline(slot, outer_deadline(s));
+	if (unlikely(enters_scope_mode(s)))
+		rpcc_switch_mode(slot, s->outer_flags);
 	return reason;
 }
 
@@ -180,13 +198,16 @@ static RPC_STATUS begin(struct rpcc_scope *s,
 		if (status != RPC_S_OK)
 			return status;
 	}
-	if (unlikely(!rpcc_self.slot)) {
-		err = rpcc_attach();
+	if (unlikely(!rpcc_self.scopes)) {
+		err = rpcc_backend_scopes();
+		if (!err)
+			err = rpcc_attach();
 		if (err)
 			return rpcc_status(err);
 	}
 	s->outer = rpcc_self.top;
-	if (unlikely(s->outer))
+	s->call = rpcc_self.call;
+	if (unlikely(s->outer || s->call))
 		return begin_nested(rpcc_self.slot, s, attr);
 	return begin_outermost(rpcc_self.slot, s, attr);
 }
@@ -242,13 +263,13 @@ EXPORT RPC_STATUS rpccancel_scope_end(struct rpccancel_scope *scope)
 	struct rpcc_scope *s = (struct rpcc_scope *)scope;
 	unsigned int reason;
 
-	if (unlikely(!s || rpcc_self.top != s))
+	if (unlikely(!s || rpcc_self.top != s || rpcc_self.call != s->call))
 		return end_refused(s);
 
-	if (unlikely(s->outer))
+	if (unlikely(s->outer || s->call))
 		reason = end_nested(rpcc_self.slot, s);
 	else
-		reason = advance(rpcc_self.slot);
+		reason = rpcc_advance(rpcc_self.slot);
 	rpcc_self.top = s->outer;
 	s->state = SCOPE_ENDED;
 	return reason_status(reason);
@@ -260,7 +281,7 @@ EXPORT unsigned int rpccancel_scope_test(void)
 
 	if (!slot || likely(!READ_ONCE(slot->cancel)) || !rpcc_self.top)
 		return 0;
-	return slot_reason(slot, READ_ONCE(slot->gen));
+	return rpcc_slot_reason(slot, READ_ONCE(slot->gen));
 }
 
 /* The kernel is told unless the outer one's deadline was and stays nearer. */
@@ -273,19 +294,13 @@ EXPORT RPC_STATUS rpccancel_scope_set_timeout(uint64_t timeout)
 	if (!s)
 		return RPC_S_NO_CALL_ACTIVE;
 
-	limit = s->outer ? s->outer->deadline : RPCCANCEL_INFINITE;
+	limit = outer_deadline(s);
 	deadline = rpcc_deadline(timeout);
 	if (deadline > limit)
 		deadline = limit;
 	if (deadline != limit || s->deadline != limit)
-		err = rpcc_backend()->set_deadline(deadline);
+		err = set_deadline(rpcc_self.slot, deadline);
 	if (!err)
 		s->deadline = deadline;
 	return rpcc_status(err);
-}
-
-/* Microsoft's contract: RPC_S_OK means cancelled, anything else means not. */
-EXPORT RPC_STATUS RpcTestCancel(void)
-{
-	return rpccancel_scope_test() ? RPC_S_OK : RPC_S_ACCESS_DENIED;
 }

@@ -3,9 +3,9 @@
  * Thread handles.
  *
  * A handle is a descriptor in a dress: (fd + 1) << 2, which is never NULL and
- * looks like a handle of Windows. The kernel knows what the descriptor stands
+ * looks like a handle of Windows. The back end knows what the descriptor stands
  * for and checks the access rights; nothing is kept here. So a handle that was
- * closed is found by the kernel (not open, or not a handle), unless its number
+ * closed is found by the back end (not open, or not a handle), unless its number
  * is in use for another handle again, as on Windows.
  */
 #include <limits.h>
@@ -29,6 +29,7 @@ EXPORT int rpccancel_thread_fd(void *thread)
 	return (int)((value >> 2) - 1);
 }
 
+/* Any descriptor. */
 void rpcc_close(int fd)
 {
 	KEEP_ERRNO();
@@ -39,9 +40,14 @@ void rpcc_close(int fd)
 	pthread_setcancelstate(cancelstate, NULL);
 }
 
+void rpcc_close_handle(int fd)
+{
+	rpcc_backend()->close(fd);
+}
+
 /*
  * Windows has more rights than there are here. Those that mean nothing are
- * dropped, so that a ported THREAD_ALL_ACCESS works; 0 is left to the kernel.
+ * dropped, so that a ported THREAD_ALL_ACCESS works; 0 is left to the back end.
  */
 static unsigned int known_rights(unsigned int access)
 {
@@ -58,7 +64,7 @@ int rpcc_open(pid_t tid, pid_t tgid, unsigned int access)
 	access = known_rights(access);
 	if (!access)
 		return -EINVAL;
-	return err ? err : rpcc_backend()->open(tid, tgid, access);
+	return err ? err : rpcc_backend_use()->open(tid, tgid, access);
 }
 
 /*
@@ -82,7 +88,7 @@ int rpcc_handle_get(void *thread, unsigned int access)
 void rpcc_handle_put(void *thread, int fd)
 {
 	if (thread == RPCCANCEL_CURRENT_THREAD)
-		rpcc_close(fd);
+		rpcc_close_handle(fd);
 }
 
 /* Every answer but "not a handle" comes from a handle. */
@@ -129,7 +135,7 @@ EXPORT RPC_STATUS rpccancel_thread_open(pid_t tid, unsigned int access,
 }
 
 /*
- * The rights of a handle cannot be asked for, but the kernel hands out no more
+ * The rights of a handle cannot be asked for, but the back end hands out no more
  * than there are, so trying from the top finds them.
  */
 static int duplicate_same(int fd)
@@ -177,7 +183,7 @@ EXPORT RPC_STATUS rpccancel_thread_close(void *thread)
 	fd = rpccancel_thread_fd(thread);
 	if (fd < 0 || !rpcc_is_handle(fd))
 		return ERROR_INVALID_HANDLE;
-	rpcc_close(fd);
+	rpcc_close_handle(fd);
 	return RPC_S_OK;
 }
 

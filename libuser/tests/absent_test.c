@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
  * Without the module: everything that needs it says so, and nothing pretends.
+ * Threads of this process can be cancelled all the same, in calls of the run
+ * time: see backend_user_test.c.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,16 +44,22 @@ static void threads(void)
 	void *thread;
 
 	errno = 4242;
-	is(rpccancel_thread_attach(), RPC_S_CANNOT_SUPPORT, "attach");
-	is(rpccancel_thread_detach(), RPC_S_OK, "a detached thread stays so");
-	is(rpccancel_thread_self(THREAD_ALL_ACCESS, &thread),
-	   RPC_S_CANNOT_SUPPORT, "handle of the calling thread");
+	is(rpccancel_thread_attach(), RPC_S_OK, "attach");
+	is(rpccancel_thread_self(THREAD_ALL_ACCESS, &thread), RPC_S_OK,
+	   "handle of the calling thread");
+	is(rpccancel_thread_close(thread), RPC_S_OK, "closed");
 	is(rpccancel_thread_open(getpid(), THREAD_SET_CONTEXT, &thread),
-	   RPC_S_CANNOT_SUPPORT, "handle of a thread");
+	   RPC_S_OK, "handle of a thread of this process");
+	is(rpccancel_thread_close(thread), RPC_S_OK, "closed");
+	is(rpccancel_thread_open(getppid(), THREAD_SET_CONTEXT, &thread),
+	   RPC_S_CANNOT_SUPPORT, "handle of a thread of another process");
 	is(rpccancel_thread_duplicate(RPCCANCEL_CURRENT_THREAD, 0, &thread),
-	   RPC_S_CANNOT_SUPPORT, "duplicate of the calling thread's");
-	is(rpccancel_thread_info(RPCCANCEL_CURRENT_THREAD, &info),
-	   RPC_S_CANNOT_SUPPORT, "information");
+	   RPC_S_OK, "duplicate of the calling thread's");
+	is(rpccancel_thread_close(thread), RPC_S_OK, "closed");
+	is(rpccancel_thread_info(RPCCANCEL_CURRENT_THREAD, &info), RPC_S_OK,
+	   "information");
+	is(rpccancel_thread_detach(), RPC_S_OK, "detach");
+	is(rpccancel_thread_detach(), RPC_S_OK, "a detached thread stays so");
 	is(errno, 4242, "errno is what it was");
 }
 
@@ -63,26 +73,27 @@ static void cancels(void)
 	size_t count = 1;
 
 	errno = 4242;
-	is(RpcCancelThread(RPCCANCEL_CURRENT_THREAD), RPC_S_CANNOT_SUPPORT,
+	is(RpcCancelThread(RPCCANCEL_CURRENT_THREAD), RPC_S_OK,
 	   "RpcCancelThread");
-	is(RpcCancelThreadEx(RPCCANCEL_CURRENT_THREAD, 0), RPC_S_CANNOT_SUPPORT,
+	is(RpcCancelThreadEx(RPCCANCEL_CURRENT_THREAD, 0), RPC_S_OK,
 	   "RpcCancelThreadEx");
 	is(RpcCancelThreadEx(RPCCANCEL_CURRENT_THREAD, -2),
 	   RPC_S_INVALID_TIMEOUT, "RpcCancelThreadEx, -2 seconds");
-	is(RpcMgmtSetCancelTimeout(1), RPC_S_CANNOT_SUPPORT,
-	   "RpcMgmtSetCancelTimeout");
+	is(RpcMgmtSetCancelTimeout(1), RPC_S_OK, "RpcMgmtSetCancelTimeout");
 	is(RpcMgmtSetCancelTimeout(-2), RPC_S_INVALID_TIMEOUT,
 	   "RpcMgmtSetCancelTimeout, -2 seconds");
 	is(RpcTestCancel(), RPC_S_ACCESS_DENIED,
 	   "RpcTestCancel: not cancelled");
-	is(rpccancel_cancel(RPCCANCEL_CURRENT_THREAD, &request),
-	   RPC_S_CANNOT_SUPPORT, "rpccancel_cancel");
-	is(rpccancel_cancel_many(&target, 1, 0, &count), RPC_S_CANNOT_SUPPORT,
+	is(rpccancel_cancel(RPCCANCEL_CURRENT_THREAD, &request), RPC_S_OK,
+	   "rpccancel_cancel");
+	is(request.result, RPCCANCEL_RESULT_ALREADY, "like those before");
+	is(rpccancel_cancel_many(&target, 1, 0, &count), RPC_S_OK,
 	   "rpccancel_cancel_many");
-	is(count, 0, "none was done");
-	count = 1;
-	is(rpccancel_list(&info, &count, &cursor), RPC_S_CANNOT_SUPPORT,
-	   "rpccancel_list");
+	is(count, 1, "one was done");
+	is(target.error, EBADF, "which is no handle");
+	is(rpccancel_list(&info, &count, &cursor), RPC_S_OK, "rpccancel_list");
+	is(count, 1, "one thread");
+	is(info.pending, RPCCANCEL_GEN_NEXT, "with a cancel that waits");
 	is(rpccancel_query(&query), RPC_S_CANNOT_SUPPORT, "rpccancel_query");
 	is(errno, 4242, "errno is what it was");
 }
@@ -93,6 +104,7 @@ static void *other_thread(void *arg)
 	struct rpccancel_scope scope;
 
 	rpccancel_scope_begin(&scope, NULL);
+	rpccancel_thread_attach();
 	return arg;
 }
 
@@ -108,15 +120,41 @@ static void exits_and_forks(void)
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		_exit(rpccancel_thread_attach() != RPC_S_CANNOT_SUPPORT);
+		_exit(rpccancel_thread_attach() != RPC_S_OK);
 	waitpid(pid, &status, 0);
 	is(status, 0, "a forked child");
+}
+
+/* Before anything else: the choice is made once. */
+static void only_the_kernel(void)
+{
+	void *thread;
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		setenv("RPCCANCEL_BACKEND", "kernel", 1);
+		_exit(strcmp(rpccancel_backend_name(), "kernel") ||
+		      rpccancel_thread_attach() != RPC_S_CANNOT_SUPPORT ||
+		      RpcMgmtSetCancelTimeout(1) != RPC_S_CANNOT_SUPPORT ||
+		      RpcCancelThread(RPCCANCEL_CURRENT_THREAD) !=
+			      RPC_S_CANNOT_SUPPORT ||
+		      rpccancel_thread_self(THREAD_ALL_ACCESS, &thread) !=
+			      RPC_S_CANNOT_SUPPORT);
+	}
+	waitpid(pid, &status, 0);
+	is(status, 0, "who insists on the module gets nothing");
 }
 
 int main(void)
 {
 	if (!access("/dev/rpccancel", F_OK))
 		tap_skip_all("the module is loaded here");
+	only_the_kernel();
+	unsetenv("RPCCANCEL_BACKEND");
+	ok(!strcmp(rpccancel_backend_name(), "user"), "the one in user space");
 	scopes();
 	threads();
 	cancels();

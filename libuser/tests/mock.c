@@ -10,9 +10,11 @@ struct mock mock;
 void mock_reset(void)
 {
 	struct rpccancel_slot slot = mock.slot;
+	int handle = mock.handle;
 
 	memset(&mock, 0, sizeof(mock));
 	mock.slot = slot;
+	mock.handle = handle;
 	mock.deadline = RPCCANCEL_INFINITE;
 }
 
@@ -90,7 +92,10 @@ static int mock_open(pid_t tid, pid_t tgid, unsigned int access)
 	(void)tid;
 	(void)tgid;
 	(void)access;
-	return error ? error : dup(0);
+	if (error)
+		return error;
+	mock.handle = dup(0);
+	return mock.handle;
 }
 
 static int mock_bulk(struct rpccancel_bulk *bulk)
@@ -145,11 +150,27 @@ static int mock_duplicate(int fd, unsigned int access)
 	return dup(fd);
 }
 
+static int mock_read_event(int fd, struct rpccancel_event *event)
+{
+	if (fd != mock.handle || !mock.event.gen)
+		return -EAGAIN;
+	*event = mock.event;
+	mock.event.gen = 0;
+	mock.events++;
+	return 0;
+}
+
+static void mock_close(int fd)
+{
+	close(fd);
+}
+
 static void mock_fork(void)
 {
 }
 
 const struct rpcc_backend rpcc_kernel_backend = {
+	.name = "kernel",
 	.query = mock_query,
 	.attach = mock_attach,
 	.detach = mock_detach,
@@ -162,6 +183,8 @@ const struct rpcc_backend rpcc_kernel_backend = {
 	.wait = mock_wait,
 	.info = mock_info,
 	.duplicate = mock_duplicate,
+	.read_event = mock_read_event,
+	.close = mock_close,
 	.fork_prepare = mock_fork,
 	.fork_parent = mock_fork,
 	.fork_child = mock_fork,

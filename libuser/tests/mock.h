@@ -20,8 +20,11 @@ struct mock {
 	uint32_t result, wait_result; /* what to answer */
 	uint64_t gen;
 	int wait_error;
-	uint32_t rights;	/* of the handle to duplicate */
-	size_t bulk, bulk_stop; /* targets done; to stop at */
+	struct rpccancel_event event; /* for the next read; gen 0: none */
+	int handle;		      /* the last that was opened */
+	int events;		      /* how many were read */
+	uint32_t rights;	      /* of the handle to duplicate */
+	size_t bulk, bulk_stop;	      /* targets done; to stop at */
 };
 
 extern struct mock mock;
