@@ -54,5 +54,5 @@ end()
 
 exported()
 {
-	sed -n 's/^\t\t\([A-Za-z_]*\);$/\1/p' "$libuser/librpccancel.map" | sort
+	sed -n 's/^\t\t\([A-Za-z0-9_]*\);$/\1/p' "$libuser/librpccancel.map" | sort
 }

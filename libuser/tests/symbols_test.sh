@@ -12,10 +12,14 @@ defined()
 		sed 's/@.*//' | sort
 }
 
+# The functions of the headers, without macros and types.
 declared()
 {
-	cat "$top"/include/rpccancel.h "$top"/include/rpcdce.h |
-		grep -oE '\<(rpccancel_[a-z_]+|Rpc[A-Za-z]+)\(' | tr -d '(' | sort
+	printf '#include <%s>\n' rpc.h rpcasync.h rpcdcep.h rpccancel.h |
+		gcc -E -P -I"$top/include" -I"$top/include/uapi" - |
+		grep -vE '^ *typedef' | tr '\n' ' ' |
+		grep -oE '\<(rpccancel_[a-z_]+|(I_)?Rpc[A-Za-z0-9]+|Uuid[A-Za-z]+|DceErrorInqText)\(' |
+		tr -d '(' | sort -u
 }
 
 # Without the version that the static linker adds to each name.
@@ -29,17 +33,26 @@ versions()
 	nm -D --defined-only "$so" | grep ' T ' | grep -v '@@RPCCANCEL_1\.0$'
 }
 
+# Objects that need a name.
+users()
+{
+	nm -A --undefined-only "$build/librpccancel.a" |
+		sed -n "s/.*:\([^:]*\.o\): *U $1\$/\1/p" | sort
+}
+
 constructors()
 {
-	readelf -rW "$build"/*.o | awk '/init_array|ctors/'
-	readelf -SW "$build"/*.o | awk '/\.init_array|\.ctors/'
+	readelf -rW "$build/librpccancel.a" | awk '/init_array|ctors/'
+	readelf -SW "$build/librpccancel.a" | awk '/\.init_array|\.ctors/'
 }
 
 # Names that a program linked with the static library could collide with.
 static_names()
 {
 	nm -g --defined-only "$build/librpccancel.a" |
-		awk 'NF == 3 && $3 !~ /^(rpccancel_|rpcc_|Rpc)/ { print $3 }'
+		awk 'NF == 3 &&
+			$3 !~ /^(rpccancel_|rpcc_|cn_|dg_|(I_)?Rpc|Uuid|DceErrorInqText)/ {
+				print $3 }'
 }
 
 try "it exports what the map says, and nothing else" diff <(exported) <(defined)
@@ -48,14 +61,17 @@ nothing "all of it has the version RPCCANCEL_1.0" versions
 try "its name is librpccancel.so.1" \
 	grep -q 'SONAME.*\[librpccancel\.so\.1\]' <(readelf -dW "$so")
 try "it cannot be unloaded" grep -q 'NODELETE' <(readelf -dW "$so")
-try "it needs the C library only" \
-	[ "$(readelf -dW "$so" | grep -c NEEDED)" = 1 ]
+try "it needs liburing and the C library only" \
+	diff <(printf '%s\n' libc.so.6 liburing.so.2) \
+	<(readelf -dW "$so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | sort)
 nothing "it prints nothing" \
-	grep -E 'printf|^(puts|putchar|perror|write|v?syslog|psignal)$' <(undefined)
+	grep -E '^(__)?(v?f?printf|v?dprintf|puts|putchar|fputs|fwrite|perror|v?syslog|psignal)(_chk)?$' <(undefined)
 nothing "it has no signal handlers" grep -E '^(sigaction|signal)$' <(undefined)
-nothing "it neither aborts nor exits" \
-	grep -E '^(abort|_?exit|__assert_fail)$' <(undefined)
-nothing "it starts no threads" grep -E '^pthread_create$' <(undefined)
+nothing "it does not exit" grep -E '^(_?exit|__assert_fail)$' <(undefined)
+try "it aborts for an exception that nobody takes, and nothing else" \
+	diff <(echo exception.o) <(users abort)
+try "only the documented files start threads" \
+	diff <(printf "%s\n" async.o loop.o) <(users pthread_create)
 nothing "it has no global constructors" constructors
 nothing "the static library's names are its own" static_names
 end
