@@ -17,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 KDIR	?= $(or $(wildcard $(RUNNING)),cloud-6.1)
 FLAVOUR	 = $(or $(firstword $(KERNEL)),cloud-6.1)
 
-.PHONY: all modules lib selftests demo check check-nightly style install \
+.PHONY: all modules lib selftests demo check check-nightly fuzz style install \
 	modules-install dkms-install vm vm-modules prepare clean help
 
 all: modules lib	## the module and the library
@@ -36,6 +36,7 @@ lib:			## libuser/librpccancel.so and .a
 selftests: lib prepare
 	@$(MAKE) -C selftests
 	@$(MAKE) -C selftests/demo
+	@$(MAKE) -C selftests/rpc
 
 # What every target that boots a VM needs.
 prepare:
@@ -49,15 +50,24 @@ vm-modules: prepare
 	@$(VM)/build-module.sh $(FLAVOUR) backoff >/dev/null
 	@$(VM)/build-module.sh $(FLAVOUR) hold >/dev/null
 
-demo: lib vm-modules	## cancel what is stuck in libtirpc, libpq, curl, getaddrinfo
+# What is stuck in others' libraries needs the module, hence a VM; calls of our
+# own do not.
+demo: lib vm-modules	## cancel what is stuck in libtirpc, libpq, curl, and in an RPC
 	@$(MAKE) -s -C selftests/demo
+	@$(MAKE) -s -C selftests/demo/calls
 	@$(VM)/run.sh -q -k $(FLAVOUR) selftests/demo/demo
+	@selftests/demo/calls/calls
 
 check:			## all tests, on each kernel (KERNEL=, TESTS= for a part)
 	@$(VM)/check.sh
 
 check-nightly:		## the same with a million races
 	@RPCCANCEL_NIGHTLY=1 $(VM)/check.sh
+
+HOURS	?= 1
+fuzz:			## the parsers of packets, for HOURS=1
+	@$(VM)/setup.sh
+	@$(MAKE) -C libuser/fuzz run SECONDS=$$(($(HOURS) * 3600))
 
 style:			## checkpatch, sparse, clang-format, shellcheck, codespell
 	@selftests/style/style.sh

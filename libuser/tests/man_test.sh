@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
-# Every exported function has a page, every page is well formed and complete.
+# Every exported function has a page, every page is well formed and complete. A
+# page may be a symbolic link to one that is about several functions.
 . "$(dirname "$0")/lib.sh"
 
 man=$top/Documentation/man
@@ -14,16 +15,19 @@ without_page()
 	done
 }
 
-# A page that only names another must be about the same function, too.
+# A link must lead to a page that is about the same function, too.
 not_named()
 {
 	local f
 	for f in $(exported); do
 		mandoc -T ascii "$man/$f.3" 2>/dev/null | col -b |
-			awk -v f="$f" '/^NAME/ { getline; n = $0 }
-				/^SYNOPSIS/ { s = 1 } /^DESCRIPTION/ { s = 0 }
+			awk -v f="$f" '/^NAME/ { names = 1 }
+				/^SYNOPSIS/ { names = 0; s = 1 }
+				/^DESCRIPTION/ { s = 0 }
+				names { n = n " " $0 }
 				s && index($0, f "(") { d = 1 }
-				END { if (!index(n, f)) print f " is not in NAME"
+				END { if (n !~ "(^|[ ,])" f "[ ,]")
+					print f " is not in NAME"
 				      if (!d) print f " is not in SYNOPSIS" }'
 	done
 }
@@ -42,7 +46,8 @@ without_section()
 references()
 {
 	local name section
-	grep -hoE '\<(rpccancel|Rpc)[A-Za-z_]*(\\fP| )\([0-9]\)' "$man"/* |
+	grep -hoE '\<(rpccancel|I_Rpc|Rpc|Uuid|Dce)[A-Za-z0-9_]*(\\fP| )\([0-9]\)' \
+		"$man"/* |
 		sed 's/\\fP//; s/[ ()]/ /g' | sort -u |
 		while read -r name section; do
 			[ -e "$man/$name.$section" ] || echo "no $name.$section"

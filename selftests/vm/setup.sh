@@ -14,6 +14,10 @@ packages=(
 	qemu-system-x86 busybox-static cpio kmod xz-utils rsync util-linux
 	# the guest's userland is copied from this machine's
 	coreutils iproute2 procps strace perl-base gawk netbase
+	# others' clients and servers, to test with; what decodes packets
+	python3-samba samba-testsuite samba python3-impacket tshark tcpdump
+	# the sanitizers and the fuzzer
+	libclang-rt-14-dev
 	# to check the style and the manual pages
 	clang clang-format codespell mandoc python3 shellcheck sparse
 )
