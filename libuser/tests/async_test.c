@@ -440,15 +440,6 @@ static void fork_script(struct fake *f)
 	close(b);
 }
 
-/* ThreadSanitizer does not let a child have threads. */
-#if defined(__SANITIZE_THREAD__)
-#define CHILD_HAS_THREADS false
-#elif defined(__has_feature)
-#define CHILD_HAS_THREADS (!__has_feature(thread_sanitizer))
-#else
-#define CHILD_HAS_THREADS true
-#endif
-
 /* In the child: the call of its parent is none, but a new one works. */
 static int child(struct async *a, RPC_BINDING_HANDLE binding)
 {
@@ -526,7 +517,7 @@ static int run_tests(void)
 	test_abort();
 	test_timeout();
 	test_race();
-	if (CHILD_HAS_THREADS)
+	if (TAP_FORK_WITH_THREADS)
 		test_fork();
 	return 0;
 }

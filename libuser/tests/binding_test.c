@@ -340,6 +340,7 @@ int main(void)
 	test_endpoint();
 	test_call_refused();
 	test_buffer_again();
-	test_fork();
+	if (TAP_FORK_WITH_THREADS)
+		test_fork();
 	return tap_end();
 }
