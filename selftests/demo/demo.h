@@ -78,7 +78,7 @@ struct library;
 struct mechanism;
 
 struct trial {
-	const struct library *library;
+	const struct library *subject;
 	const struct mechanism *mechanism;
 	struct report *report;
 	struct peer peer;

@@ -135,7 +135,7 @@ static void *caller(void *arg)
 		pthread_cleanup_push(attempt_ended, t);
 		if (t->mechanism->enter)
 			t->mechanism->enter(t);
-		t->library->call(t, &t->answer);
+		t->subject->call(t, &t->answer);
 		t->ended = now_ns();
 		if (t->mechanism->leave)
 			t->mechanism->leave(t);
@@ -269,9 +269,9 @@ static void measure(struct trial *t)
 		return;
 	peer_answer(&t->peer);
 	call_again(t, &r->second);
-	if (!t->library->repair || r->second.end != RETURNED || r->second.answer.ok)
+	if (!t->subject->repair || r->second.end != RETURNED || r->second.answer.ok)
 		return;
-	t->library->repair(t);
+	t->subject->repair(t);
 	call_again(t, &r->repaired);
 }
 
@@ -284,11 +284,11 @@ static void run(struct trial *t)
 	alarm((2 * BLOCKED_LIMIT_MS + 4 * limit_ms) / 1000);
 	sem_init(&t->go, 0, 0);
 	sem_init(&t->done, 0, 0);
-	err = peer_start(&t->peer, t->library->protocol);
+	err = peer_start(&t->peer, t->subject->protocol);
 	if (t->mechanism->prepare(t))
 		return;
 	if (!err)
-		err = t->library->open(t);
+		err = t->subject->open(t);
 	if (!err)
 		err = start_caller(t);
 	if (err)
@@ -302,7 +302,7 @@ static void run(struct trial *t)
 struct report *trial_run(const struct library *l, const struct mechanism *m)
 {
 	struct trial trial = {
-		.library = l, .mechanism = m, .fd = -1, .call = 1,
+		.subject = l, .mechanism = m, .fd = -1, .call = 1,
 	};
 	struct report *r;
 	pid_t pid;
