@@ -15,6 +15,7 @@
 
 #include "dg/dg_association.h"
 #include "dg/dg_conv.h"
+#include "fake_clock.h"
 #include "fuzz.h"
 #include "internal.h"
 #include "rpc/driver.h"
@@ -24,7 +25,6 @@
 #define MAX_CALLS 6
 #define MAX_TIME  600 /* s */
 
-static uint64_t now;
 static struct rpcc_io_req *receiving, *sending;
 static int sink = -1;
 static struct rpcc_address sink_address;
@@ -45,26 +45,6 @@ static unsigned int take(struct input *in)
 /*
  * What the client stands on.
  */
-
-uint64_t rpcc_now(void)
-{
-	return now;
-}
-
-uint64_t rpcc_now_coarse(void)
-{
-	return now;
-}
-
-uint64_t rpcc_deadline(uint64_t timeout)
-{
-	return now + timeout;
-}
-
-uint64_t rpcc_seconds(long seconds)
-{
-	return (uint64_t)seconds * 1000000000;
-}
 
 uint64_t rpcc_com_timeout(unsigned int timeout)
 {

@@ -17,6 +17,7 @@
 #include "dg/dg_conv.h"
 #include "dg/dg_fragments.h"
 #include "dg/dg_server.h"
+#include "fake_clock.h"
 #include "fuzz.h"
 #include "internal.h"
 #include "wire/bytes.h"
@@ -112,31 +113,10 @@ static void fuzz_fragments(struct input *in)
 
 #define MAX_RUNNING 16
 
-static uint64_t now;
 static struct rpcc_timer *timers;
 static struct rpcc_work *works;
 static struct rpcc_server_call *running[MAX_RUNNING];
 static int calls, interfaces;
-
-uint64_t rpcc_now(void)
-{
-	return now;
-}
-
-uint64_t rpcc_now_coarse(void)
-{
-	return now;
-}
-
-uint64_t rpcc_deadline(uint64_t timeout)
-{
-	return now + timeout;
-}
-
-uint64_t rpcc_seconds(long seconds)
-{
-	return (uint64_t)seconds * 1000000000;
-}
 
 struct rpcc_io *rpcc_loop_io(struct rpcc_loop *loop)
 {
