@@ -31,30 +31,28 @@ static unsigned char work_for(RPC_BINDING_HANDLE binding, unsigned char seconds)
 		.RpcInterfaceInformation = &work_interface,
 	};
 	RPC_STATUS status = I_RpcGetBuffer(&message);
-	unsigned char done = 0;
 
-	if (status != RPC_S_OK)
-		RpcRaiseException(status);
-	*(unsigned char *)message.Buffer = seconds;
-	status = I_RpcSendReceive(&message);
+	if (status == RPC_S_OK) {
+		*(unsigned char *)message.Buffer = seconds;
+		status = I_RpcSendReceive(&message);
+	}
 	if (status == RPC_S_OK && message.BufferLength != 1)
 		status = RPC_X_BAD_STUB_DATA;
 	if (status == RPC_S_OK)
-		done = *(unsigned char *)message.Buffer;
-	I_RpcFreeBuffer(&message);
+		seconds = *(unsigned char *)message.Buffer;
+	I_RpcFreeBuffer(&message); /* what has failed, has freed it */
 	if (status != RPC_S_OK)
 		RpcRaiseException(status);
-	return done;
+	return seconds;
 }
 
 static void *caller;
-static long grace;
 
-static void *cancel(void *unused)
+static void *cancel(void *grace)
 {
 	sleep(2);
-	printf("cancelled: %d\n", RpcCancelThreadEx(caller, grace));
-	return unused;
+	printf("cancelled: %d\n", RpcCancelThreadEx(caller, atol(grace)));
+	return NULL;
 }
 
 int main(int argc, char **argv)
@@ -67,10 +65,8 @@ int main(int argc, char **argv)
 	    RpcBindingFromStringBinding((RPC_CSTR)argv[1], &binding) ||
 	    rpccancel_thread_self(THREAD_SET_CONTEXT, &caller))
 		return 2;
-	if (argc > 3) {
-		grace = atol(argv[3]);
-		pthread_create(&thread, NULL, cancel, NULL);
-	}
+	if (argc > 3)
+		pthread_create(&thread, NULL, cancel, argv[3]);
 
 	RpcTryExcept {
 		printf("the server has worked for %d s\n",
