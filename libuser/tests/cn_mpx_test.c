@@ -295,14 +295,16 @@ static void test_sync(void)
 
 static void refused_script(struct fake *f)
 {
+	struct pdu p[5], bind;
 	int fd[5], i;
-	struct pdu p;
 
+	/* A connection whose call is answered would take the next one. */
 	for (i = 0; i < 5; i++) {
-		fd[i] = serve(f, &p);
-		get_requests(f, fd[i], &p, 1);
-		answer(fd[i], &p);
+		fd[i] = serve(f, &bind);
+		get_requests(f, fd[i], &p[i], 1);
 	}
+	for (i = 0; i < 5; i++)
+		answer(fd[i], &p[i]);
 	for (i = 0; i < 5; i++)
 		expect_end(f, fd[i]);
 }
