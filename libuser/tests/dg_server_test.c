@@ -810,7 +810,8 @@ static void test_bad_network(void)
 	static uint8_t back[sizeof(big)];
 	RPC_STATUS status;
 
-	memset(executed, 0, sizeof(executed));
+	for (i = 0; i < MAX_KEYS; i++)
+		atomic_store(&executed[i], 0);
 	proxy_init(&proxy, server_port, 10);
 	pthread_create(&proxy_thread, NULL, proxy_run, &proxy);
 	shared = bind_to(proxy.port);
