@@ -631,8 +631,11 @@ TEST_F_TIMEOUT(thread, close_of_its_device_wakes_who_waits_and_frees_all, 60)
 	EXPECT_EQ(-ESRCH, rc_cancel_result(self->t.handle, self->gen));
 	ASSERT_EQ(0, close(self->t.handle));
 	self->t.handle = -1;
-	/* It still sleeps, and must not be in the way. */
-	EXPECT_EQ(SYS_futex, rc_asleep_in(getpid(), self->t.tid));
+	/*
+	 * It was woken to take the hook off, and sleeps again: it must not be in
+	 * the way.
+	 */
+	EXPECT_TRUE(rc_wait_asleep(self->t.tid, SYS_futex, RC_PATIENCE));
 	EXPECT_ALL_GONE();
 
 	futex_let_go(&self->s);
