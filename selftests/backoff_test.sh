@@ -10,7 +10,7 @@
 
 must_pass()
 {
-	run 120 "$@"
+	run 600 "$@"
 	result $? "$1 passes with the timer instead of the notifier"
 }
 

@@ -19,7 +19,7 @@ run_broken()
 	local status
 	echo "$1" >$switch || return 99
 	shift
-	run 120 "$@"
+	run 600 "$@"
 	status=$?
 	echo 0 >$switch
 	return "$status"

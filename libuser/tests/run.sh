@@ -15,7 +15,7 @@ scripts=("$here"/*_test.sh)
 
 for t in "$build"/tests/*_test "${scripts[@]}"; do
 	echo "# ${t##*/}"
-	timeout 300 "$t" "$build"
+	timeout 900 "$t" "$build"
 	status=$?
 	case $status in
 	0) ;;

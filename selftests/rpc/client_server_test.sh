@@ -61,7 +61,7 @@ run()
 	local name="$1, ${RPCCANCEL_ENGINE}, ${RPCCANCEL_BACKEND}" count
 	count=$(mktemp)
 	echo "# $name"
-	timeout "${LIMIT:-280}" "$build/$1" 2>&1 |
+	timeout "${LIMIT:-800}" "$build/$1" 2>&1 |
 		awk -v name="$name" -v total="$total" "$renumber" 3>"$count"
 	[ "${PIPESTATUS[0]}" = 0 ] || failed=1
 	total=$(tail -n 1 "$count")
