@@ -18,7 +18,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t left = PTHREAD_COND_INITIALIZER; /* a call is over */
 static struct rpcc_interface *interfaces;
-static bool listening;
+static bool serving, listening;
 static unsigned int all_calls, auto_calls;
 
 #define KNOWN_FLAGS                                                        \
@@ -104,7 +104,7 @@ static uint32_t check(const struct rpcc_interface *interface,
 
 	if (!interface->registered)
 		return NCA_S_UNK_IF;
-	if (!listening && !automatic)
+	if (!serving || (!listening && !automatic))
 		return not_listening(interface);
 	if (call->opnum >= interface->dispatch->DispatchTableCount ||
 	    !interface->dispatch->DispatchTable[call->opnum])
@@ -161,16 +161,43 @@ void rpcc_interfaces_wait(bool all)
 	pthread_mutex_unlock(&lock);
 }
 
-bool rpcc_interfaces_autolisten(void)
+static bool any_autolisten(void)
 {
 	struct rpcc_interface *i;
 
-	pthread_mutex_lock(&lock);
 	for (i = interfaces; i; i = i->next)
 		if (i->flags & RPC_IF_AUTOLISTEN)
 			break;
-	pthread_mutex_unlock(&lock);
 	return i;
+}
+
+bool rpcc_interfaces_autolisten(void)
+{
+	bool any;
+
+	pthread_mutex_lock(&lock);
+	any = any_autolisten();
+	pthread_mutex_unlock(&lock);
+	return any;
+}
+
+void rpcc_interfaces_open(void)
+{
+	pthread_mutex_lock(&lock);
+	serving = true;
+	pthread_mutex_unlock(&lock);
+}
+
+bool rpcc_interfaces_close(void)
+{
+	bool closed;
+
+	pthread_mutex_lock(&lock);
+	closed = !all_calls && !any_autolisten();
+	if (closed)
+		serving = false;
+	pthread_mutex_unlock(&lock);
+	return closed;
 }
 
 void rpcc_interfaces_fork_prepare(void)
@@ -191,6 +218,7 @@ void rpcc_interfaces_fork_child(void)
 		i->calls = 0;
 	all_calls = 0;
 	auto_calls = 0;
+	serving = false;
 	listening = false;
 	pthread_cond_init(&left, NULL);
 	pthread_mutex_unlock(&lock);

@@ -169,6 +169,7 @@ static void close_endpoints(void)
 	}
 }
 
+/* With the lock, for which a stub might wait: so none is left, nor can begin. */
 static void stop_serving(void)
 {
 	close_endpoints();
@@ -191,7 +192,9 @@ static RPC_STATUS start_serving(void)
 	server.serving = true;
 	for (i = server.endpoints; i && status == RPC_S_OK; i = i->next)
 		status = open_endpoint(i);
-	if (status != RPC_S_OK)
+	if (status == RPC_S_OK)
+		rpcc_interfaces_open();
+	else
 		stop_serving();
 	return status;
 }
@@ -417,7 +420,7 @@ static RPC_STATUS start_listening(unsigned int min, unsigned int max)
 /* Under the lock, which is given up while there are calls. */
 static void end_listening(void)
 {
-	bool all;
+	bool all, over;
 
 	while (server.state == LISTENING)
 		pthread_cond_wait(&server.changed, &server.lock);
@@ -427,7 +430,9 @@ static void end_listening(void)
 		pthread_mutex_unlock(&server.lock);
 		rpcc_interfaces_wait(all);
 		pthread_mutex_lock(&server.lock);
-	} while (all == rpcc_interfaces_autolisten());
+		over = all ? rpcc_interfaces_close()
+			   : rpcc_interfaces_autolisten();
+	} while (!over);
 	if (all)
 		stop_serving();
 	server.state = IDLE;

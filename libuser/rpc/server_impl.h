@@ -39,6 +39,12 @@ struct rpcc_interface {
 uint32_t rpcc_interface_admit(const struct rpcc_server_call *call);
 void rpcc_interface_leave(struct rpcc_interface *interface);
 
+/*
+ * Whether any interface admits calls. It cannot be closed while there are calls,
+ * or an interface that is RPC_IF_AUTOLISTEN: then it returns false.
+ */
+void rpcc_interfaces_open(void);
+bool rpcc_interfaces_close(void);
 /* Whether interfaces that are not RPC_IF_AUTOLISTEN admit calls. */
 void rpcc_interfaces_listen(bool listening);
 /* Waits for the calls of all interfaces, or of those that need listening. */

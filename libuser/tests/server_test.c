@@ -364,6 +364,89 @@ static void unregistered_while_the_server_ends(void)
 	close(other);
 }
 
+static void *register_thread(void *unused)
+{
+	(void)unused;
+	return (void *)(intptr_t)RpcServerRegisterIfEx(
+		&auto_if, NULL, NULL, RPC_IF_AUTOLISTEN, 10, NULL);
+}
+
+/*
+ * What a server does when it ends, after it has seen that there are no calls, and
+ * before its threads end: see the Makefile.
+ */
+void __real_rpcc_executor_stop(void);
+void __wrap_rpcc_executor_stop(void);
+
+static void (*before_stop)(void);
+
+void __wrap_rpcc_executor_stop(void)
+{
+	if (before_stop)
+		before_stop();
+	__real_rpcc_executor_stop();
+}
+
+static pthread_t registering;
+static int late_fd;
+
+static bool is_registered(void)
+{
+	RPC_IF_ID_VECTOR *ids;
+	bool found = false;
+	unsigned int i;
+
+	if (RpcMgmtInqIfIds(NULL, &ids) != RPC_S_OK)
+		return false;
+	for (i = 0; i < ids->Count; i++)
+		found |= !memcmp(&ids->IfId[i]->Uuid,
+				 &auto_if.InterfaceId.SyntaxGUID, sizeof(UUID));
+	RpcIfIdVectorFree(&ids);
+	return found;
+}
+
+static void call_late(void)
+{
+	before_stop = NULL;
+	pthread_create(&registering, NULL, register_thread, NULL);
+	while (!is_registered())
+		nap();
+	make_bind(&p, ALTER, WHOLE, 0, 1, &auto_if.InterfaceId, &ndr);
+	send_pdu(late_fd, &p);
+	receive(late_fd, &p);
+	make_request(&p, WHOLE, 3, 1, OP_SILENT, "", 0);
+	send_pdu(late_fd, &p);
+	receive(late_fd, &p);
+	if (!ok(is_fault(&p, 3, WHOLE | DNE, 1, RPC_S_SERVER_UNAVAILABLE),
+		"a call is refused when the server has begun to end"))
+		exit(tap_end()); /* the stub waits for the server, which waits */
+}
+
+static void registered_while_the_server_ends(void)
+{
+	void *status;
+
+	atomic_store(&special, stub_asks);
+	sem_init(&ask, 0, 1);
+	is(RpcServerListen(1, 20, 1), RPC_S_OK, "listen");
+	late_fd = client(port, 0);
+	before_stop = call_late;
+	stop_server();
+	ok(is_closed(late_fd), "the connection is closed");
+	close(late_fd);
+	pthread_join(registering, &status);
+	is((intptr_t)status, RPC_S_OK,
+	   "but what was registered meanwhile with RPC_IF_AUTOLISTEN");
+	late_fd = connect_to(port);
+	make_bind(&p, BIND, WHOLE, 0, 0, &auto_if.InterfaceId, &ndr);
+	send_pdu(late_fd, &p);
+	receive(late_fd, &p);
+	ok(echoes(late_fd, 2), "is served");
+	close(late_fd);
+	is(RpcServerUnregisterIf(&auto_if, NULL, 1), RPC_S_OK, "unregister");
+	atomic_store(&special, stub_silent);
+}
+
 static void unregistering_all(void)
 {
 	is(RpcServerRegisterIf(&other_if, NULL, NULL), RPC_S_OK, "register");
@@ -835,6 +918,7 @@ int main(void)
 	calls_in_progress_complete();
 	interfaces_may_listen_by_themselves();
 	unregistered_while_the_server_ends();
+	registered_while_the_server_ends();
 	unregistering_all();
 
 	served_calls_are_not_bindings();
