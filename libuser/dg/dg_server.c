@@ -28,9 +28,10 @@
 #include "log.h"
 #include "wire/nca.h"
 
-#define NO_HINT	   0xffff
-#define BURST	   32 /* packets before others have their turn */
-#define MAX_ERRORS 1000
+#define NO_HINT	    0xffff
+#define BURST	    32 /* packets before others have their turn */
+#define MAX_ERRORS  10 /* in a row, each of which is ignored */
+#define BACK_OFF_NS (100 * 1000000ull) /* until it is tried again after more */
 
 /* Of this process; 0: not made up yet. */
 static _Atomic uint32_t boot_time;
@@ -445,7 +446,41 @@ static void look_at_all(struct dg_server *server, ssize_t size)
 		look_at(server, (size_t)size);
 }
 
-/* Errors pass, unless there are nothing but errors. */
+static void receive(struct dg_server *server)
+{
+	prepare_message(server);
+	rpcc_io_recvmsg(rpcc_loop_io(server->loop), &server->receive,
+			server->fd, &server->message);
+}
+
+static void receive_again(struct rpcc_timer *timer, uint64_t now)
+{
+	(void)now;
+	receive((struct dg_server *)((char *)timer -
+				     offsetof(struct dg_server, again)));
+}
+
+/*
+ * What was wrong with one packet, as the kernel would say it, has passed with it.
+ * Errors that do not end are of the machine, such as a want of memory: they may
+ * last, but not take a processor, and not make the socket deaf.
+ */
+static void failed(struct dg_server *server, int error)
+{
+	if (server->errors < MAX_ERRORS) {
+		server->errors++;
+		receive(server);
+		return;
+	}
+	if (server->errors == MAX_ERRORS)
+		rpcc_log(RPCCANCEL_LOG_ERROR,
+			 "server: %s[%s]: receive: error %d, to be tried again",
+			 server->protseq->name, server->endpoint, error);
+	server->errors = MAX_ERRORS + 1;
+	rpcc_timer_arm(server->loop, &server->again,
+		       rpcc_deadline(BACK_OFF_NS));
+}
+
 static void received(struct rpcc_io_req *req, int res, void *data, bool more)
 {
 	struct dg_server *server =
@@ -454,16 +489,16 @@ static void received(struct rpcc_io_req *req, int res, void *data, bool more)
 
 	(void)data;
 	(void)more;
-	server->errors = res < 0 ? server->errors + 1 : 0;
-	if (server->errors == MAX_ERRORS) {
-		rpcc_log(RPCCANCEL_LOG_ERROR,
-			 "ncadg: a socket cannot be used: error %d", -res);
+	if (res < 0) {
+		failed(server, -res);
 		return;
 	}
+	if (server->errors > MAX_ERRORS)
+		rpcc_log(RPCCANCEL_LOG_INFO, "server: %s[%s]: receives again",
+			 server->protseq->name, server->endpoint);
+	server->errors = 0;
 	look_at_all(server, res);
-	prepare_message(server);
-	rpcc_io_recvmsg(rpcc_loop_io(server->loop), req, server->fd,
-			&server->message);
+	receive(server);
 }
 
 /* One of them is not for this socket. If neither is, the kernel chooses. */
@@ -485,6 +520,7 @@ static RPC_STATUS dg_open(struct rpcc_loop *loop,
 		return RPC_S_OUT_OF_MEMORY;
 	server->loop = loop;
 	server->protseq = listener->protseq;
+	server->endpoint = listener->endpoint;
 	server->fd = fd;
 	if (!dg_tables_init(server)) {
 		free(server);
@@ -492,9 +528,8 @@ static RPC_STATUS dg_open(struct rpcc_loop *loop,
 	}
 	ask_for_local(fd);
 	server->receive.done = received;
-	prepare_message(server);
-	rpcc_io_recvmsg(rpcc_loop_io(loop), &server->receive, fd,
-			&server->message);
+	server->again.expired = receive_again;
+	receive(server);
 	*state = server;
 	return RPC_S_OK;
 }
@@ -503,6 +538,7 @@ static void dg_close(void *state)
 {
 	struct dg_server *server = state;
 
+	rpcc_timer_disarm(&server->again);
 	rpcc_io_cancel(rpcc_loop_io(server->loop), &server->receive);
 	dg_tables_clear(server);
 	free(server);

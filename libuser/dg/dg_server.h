@@ -108,6 +108,7 @@ struct dg_conversation {
 struct dg_server {
 	struct rpcc_loop *loop;
 	const struct rpcc_protseq *protseq;
+	const char *endpoint;
 	int fd;
 	struct dg_table activities, questions;
 	unsigned int count;			 /* of conversations */
@@ -116,6 +117,7 @@ struct dg_server {
 	struct rpcc_timer sweep;
 
 	unsigned int errors; /* of the socket, in a row */
+	struct rpcc_timer again;
 	struct rpcc_io_req receive;
 	struct msghdr message;
 	struct iovec part;

@@ -4,6 +4,7 @@
  * sockets, and against our own client over a network that loses, doubles and
  * reorders packets.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <rpcdcep.h>
 
 #include "internal.h"
+#include "io/io.h"
 #include "wire/cn_pdu.h"
 
 #include "dg_peer.h"
@@ -726,6 +728,68 @@ static void test_bounds(void)
 }
 
 /*
+ * A socket that fails, as in want of memory: whatever is asked of it is asked of
+ * something else, which is no socket. See the Makefile.
+ */
+
+static atomic_bool broken;
+static atomic_int attempts, logged[RPCCANCEL_LOG_DEBUG + 1];
+
+void __real_rpcc_io_recvmsg(struct rpcc_io *io, struct rpcc_io_req *req,
+			    int sock, struct msghdr *msg);
+void __wrap_rpcc_io_recvmsg(struct rpcc_io *io, struct rpcc_io_req *req,
+			    int sock, struct msghdr *msg);
+
+void __wrap_rpcc_io_recvmsg(struct rpcc_io *io, struct rpcc_io_req *req,
+			    int sock, struct msghdr *msg)
+{
+	static int no_socket = -1;
+
+	if (atomic_load(&broken)) {
+		atomic_fetch_add(&attempts, 1);
+		if (no_socket < 0)
+			no_socket = open("/dev/null", O_RDWR | O_CLOEXEC);
+		sock = no_socket;
+	}
+	__real_rpcc_io_recvmsg(io, req, sock, msg);
+}
+
+static void count_log(void *context, int level, const char *message)
+{
+	(void)context;
+	if (strstr(message, "receive"))
+		atomic_fetch_add(&logged[level], 1);
+}
+
+static void test_errors(void)
+{
+	struct pdu call = pdu_call(90, 0, OP_ECHO, IDEMPOTENT), p;
+	uint64_t since;
+	int before, i;
+
+	new_client();
+	rpccancel_set_log(count_log, NULL);
+	atomic_store(&broken, true);
+	send_bare(&call, PING);
+	for (i = 0; i < PATIENCE && !atomic_load(&logged[RPCCANCEL_LOG_ERROR]);
+	     i++)
+		pause_ms(1);
+	ok(i < PATIENCE, "that a socket fails is logged");
+	since = now_ms();
+	before = atomic_load(&attempts);
+	pause_ms(550);
+	i = atomic_load(&attempts) - before;
+	ok(i > 0 && (uint64_t)i <= (now_ms() - since) / 100 + 1,
+	   "it is tried %d times, ten times a second at most", i);
+	is(atomic_load(&logged[RPCCANCEL_LOG_ERROR]), 1, "not logged again");
+	new_client(); /* the old one has an answer to its ping */
+	atomic_store(&broken, false);
+	ok(make_call(&call, &p), "and used when it works again");
+	is(atomic_load(&logged[RPCCANCEL_LOG_INFO]), 1, "which is logged");
+	rpccancel_set_log(NULL, NULL);
+}
+
+/*
  * Our own client.
  */
 
@@ -1027,6 +1091,7 @@ static void scripted_clients(void)
 	test_maybe();
 	test_garbage();
 	test_bounds();
+	test_errors();
 	close(fd);
 	end();
 }
