@@ -8,9 +8,8 @@
  * once more, and the destructor runs again.
  *
  * A forked child starts anew: slots are not inherited, so its one thread is not
- * attached and in no scope. Handlers for fork are registered at the first use;
- * they and the destructor are the reason why the library cannot be unloaded
- * (-z nodelete).
+ * attached and in no scope. The destructor is one reason why the library cannot be
+ * unloaded (-z nodelete), the handlers of fork.c are the other.
  */
 #include <pthread.h>
 
@@ -45,17 +44,17 @@ static void fork_child(void)
 	forget();
 }
 
+RPCC_AT_FORK(RPCC_FORK_BACKEND, rpcc_backend_fork_prepare,
+	     rpcc_backend_fork_parent, fork_child);
+
 static void first_use(void)
 {
-	int err = pthread_key_create(&exit_key, thread_exits);
-
-	if (!err)
-		err = pthread_atfork(rpcc_backend_fork_prepare,
-				     rpcc_backend_fork_parent, fork_child);
-	once_error = -err;
+	once_error = -pthread_key_create(&exit_key, thread_exits);
+	if (!once_error)
+		once_error = rpcc_fork_error();
 }
 
-/* To be called before the back end is used: from then on fork needs care. */
+/* To be called before a thread is attached, or another's handle opened. */
 int rpcc_prepare(void)
 {
 	pthread_once(&once, first_use);

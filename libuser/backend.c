@@ -84,9 +84,6 @@ static const struct rpcc_backend *choose(bool use)
 	const struct rpcc_backend *backend;
 	bool stays = false;
 
-	/* What is opened here needs the handlers for fork. */
-	rpcc_prepare();
-
 	pthread_mutex_lock(&choice.lock);
 	backend = atomic_load(&choice.chosen);
 	if (!backend) {

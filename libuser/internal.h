@@ -64,6 +64,29 @@ struct rpcc_thread {
  */
 extern __thread struct rpcc_thread rpcc_self;
 
+/*
+ * fork.c. One in each file that has something to do at a fork. The order is that
+ * of registration: whose locks are taken inside of others' comes first.
+ */
+enum {
+	RPCC_FORK_LOG = 101, /* the first that is not the compiler's */
+	RPCC_FORK_BACKEND,
+	RPCC_FORK_CLIENT,
+	RPCC_FORK_SERVER,
+};
+
+#define RPCC_AT_FORK(order, prepare, parent, child)                   \
+	static __attribute__((constructor(order))) void at_fork(void) \
+	{                                                             \
+		rpcc_at_fork(prepare, parent, child);                 \
+	}                                                             \
+	_Static_assert(order >= RPCC_FORK_LOG, "an order of those above")
+
+void rpcc_at_fork(void (*prepare)(void), void (*parent)(void),
+		  void (*child)(void));
+/* Not 0 if there was no memory for them: then the library cannot be used. */
+int rpcc_fork_error(void);
+
 /* attach.c */
 int rpcc_prepare(void);
 int rpcc_attach(void);

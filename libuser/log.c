@@ -8,8 +8,7 @@
  * just replaced it.
  *
  * A fork waits for the lock: else a child could be born while a thread that it
- * does not have holds it. The handlers for that come with the first function;
- * before, the lock is not taken.
+ * does not have holds it.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -29,8 +28,6 @@ static struct {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-
 static void lock_hook(void)
 {
 	pthread_mutex_lock(&log_hook.lock);
@@ -41,15 +38,10 @@ static void unlock_hook(void)
 	pthread_mutex_unlock(&log_hook.lock);
 }
 
-/* Without memory for it, what is lost is a child's log in a rare case. */
-static void handle_fork(void)
-{
-	pthread_atfork(lock_hook, unlock_hook, unlock_hook);
-}
+RPCC_AT_FORK(RPCC_FORK_LOG, lock_hook, unlock_hook, unlock_hook);
 
 EXPORT void rpccancel_set_log(rpccancel_log_fn *log, void *context)
 {
-	pthread_once(&fork_once, handle_fork);
 	lock_hook();
 	log_hook.fn = log;
 	log_hook.context = context;

@@ -23,7 +23,6 @@
 #define LOOK_AFTER 100000000 /* ns */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct cn_channel *all;
 
 static void fork_prepare(void)
@@ -53,10 +52,7 @@ static void fork_child(void)
 	pthread_mutex_unlock(&lock);
 }
 
-static void first_use(void)
-{
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
-}
+RPCC_AT_FORK(RPCC_FORK_CLIENT, fork_prepare, fork_parent, fork_child);
 
 /*
  * Associations.
@@ -67,7 +63,6 @@ static struct cn_association *association_get(struct rpcc_binding *binding)
 {
 	struct cn_association *a;
 
-	pthread_once(&once, first_use);
 	pthread_mutex_lock(&lock);
 	a = binding->cn;
 	if (!a) {
@@ -124,7 +119,6 @@ void cn_association_release(struct rpcc_binding *binding)
 {
 	struct cn_association *a;
 
-	pthread_once(&once, first_use);
 	pthread_mutex_lock(&lock);
 	a = binding->cn;
 	binding->cn = NULL;

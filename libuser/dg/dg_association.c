@@ -12,7 +12,6 @@
 #include "rpc/driver.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fork_prepare(void)
 {
@@ -24,16 +23,12 @@ static void fork_done(void)
 	pthread_mutex_unlock(&lock);
 }
 
-static void first_use(void)
-{
-	pthread_atfork(fork_prepare, fork_done, fork_done);
-}
+RPCC_AT_FORK(RPCC_FORK_CLIENT, fork_prepare, fork_done, fork_done);
 
 struct dg_association *dg_association_get(struct rpcc_binding *binding)
 {
 	struct dg_association *association;
 
-	pthread_once(&once, first_use);
 	pthread_mutex_lock(&lock);
 	if (!binding->dg) {
 		binding->dg = calloc(1, sizeof(*binding->dg));
@@ -83,7 +78,6 @@ void dg_association_release(struct rpcc_binding *binding)
 {
 	struct dg_association *association;
 
-	pthread_once(&once, first_use);
 	pthread_mutex_lock(&lock);
 	association = binding->dg;
 	binding->dg = NULL;

@@ -42,7 +42,6 @@
 #define WANT_ABORT  0x4
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* Protected by the lock. */
 static struct rpcc_io *io; /* of the thread; NULL: there is none */
@@ -263,10 +262,7 @@ static void fork_child(void)
 	pthread_mutex_unlock(&lock);
 }
 
-static void first_use(void)
-{
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
-}
+RPCC_AT_FORK(RPCC_FORK_CLIENT, fork_prepare, fork_parent, fork_child);
 
 /* Locked. */
 static int need_thread(void)
@@ -382,7 +378,6 @@ RPC_STATUS rpcc_client_async_send(struct rpcc_client_message *m)
 {
 	int err;
 
-	pthread_once(&once, first_use);
 	pthread_mutex_lock(&lock);
 	err = need_thread();
 	if (!err) {

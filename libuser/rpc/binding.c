@@ -26,8 +26,6 @@
 static const UUID nil;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_error;
 
 void rpcc_bindings_lock(void)
 {
@@ -39,11 +37,8 @@ void rpcc_bindings_unlock(void)
 	pthread_mutex_unlock(&lock);
 }
 
-static void first_use(void)
-{
-	once_error = pthread_atfork(rpcc_bindings_lock, rpcc_bindings_unlock,
-				    rpcc_bindings_unlock);
-}
+RPCC_AT_FORK(RPCC_FORK_CLIENT, rpcc_bindings_lock, rpcc_bindings_unlock,
+	     rpcc_bindings_unlock);
 
 struct rpcc_binding *rpcc_binding_get(RPC_BINDING_HANDLE handle)
 {
@@ -95,8 +90,7 @@ static struct rpcc_binding *binding_alloc(const struct rpcc_protseq *protseq,
 {
 	struct rpcc_binding *binding;
 
-	pthread_once(&once, first_use);
-	if (once_error)
+	if (rpcc_fork_error())
 		return NULL;
 	binding = calloc(1, sizeof(*binding));
 	if (!binding)

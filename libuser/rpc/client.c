@@ -73,18 +73,17 @@ static void fork_child(void)
 	forks++;
 }
 
+RPCC_AT_FORK(RPCC_FORK_CLIENT, NULL, NULL, fork_child);
+
 static void first_use(void)
 {
-	int err = pthread_key_create(&exit_key, thread_exits);
-
-	if (!err)
-		err = pthread_atfork(NULL, NULL, fork_child);
-	once_error = -err;
+	once_error = -pthread_key_create(&exit_key, thread_exits);
+	if (!once_error)
+		once_error = rpcc_fork_error();
 }
 
 unsigned int rpcc_client_forks(void)
 {
-	pthread_once(&once, first_use);
 	return forks;
 }
 

@@ -157,21 +157,25 @@ static RPC_DISPATCH_TABLE table = {
 	.DispatchTable = functions,
 };
 
+static RPC_SERVER_INTERFACE spec = { .Length = sizeof(spec) };
+
+static void fill_spec(void)
+{
+	spec.InterfaceId = mgmt_id;
+	spec.TransferSyntax = rpcc_ndr_syntax;
+	spec.DispatchTable = &table;
+}
+
 RPC_STATUS rpcc_mgmt_register(void)
 {
-	static RPC_SERVER_INTERFACE spec = { .Length = sizeof(spec) };
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const struct rpcc_interface how = {
 		.max_size = UINT32_MAX,
 		.builtin = true,
 	};
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	RPC_STATUS status;
 
-	pthread_mutex_lock(&lock);
-	spec.InterfaceId = mgmt_id;
-	spec.TransferSyntax = rpcc_ndr_syntax;
-	spec.DispatchTable = &table;
+	pthread_once(&once, fill_spec);
 	status = rpcc_interface_register(&spec, &how);
-	pthread_mutex_unlock(&lock);
 	return status == RPC_S_ALREADY_REGISTERED ? RPC_S_OK : status;
 }

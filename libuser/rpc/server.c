@@ -50,9 +50,6 @@ static struct {
 	.changed = PTHREAD_COND_INITIALIZER,
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static RPC_STATUS prepared;
-
 static pthread_mutex_t limits_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rpccancel_server_limits limits = {
 	.size = sizeof(limits),
@@ -251,17 +248,14 @@ static void fork_child(void)
 	pthread_mutex_unlock(&server.lock);
 }
 
-static void first_use(void)
-{
-	prepared = rpcc_status(
-		-pthread_atfork(fork_prepare, fork_parent, fork_child));
-}
+RPCC_AT_FORK(RPCC_FORK_SERVER, fork_prepare, fork_parent, fork_child);
 
 /* The management interface may have to be registered again. */
 RPC_STATUS rpcc_server_prepare(void)
 {
-	pthread_once(&once, first_use);
-	return prepared == RPC_S_OK ? rpcc_mgmt_register() : prepared;
+	RPC_STATUS status = rpcc_status(rpcc_fork_error());
+
+	return status == RPC_S_OK ? rpcc_mgmt_register() : status;
 }
 
 static RPC_STATUS add_endpoint(struct endpoint *endpoint)

@@ -40,10 +40,18 @@ users()
 		sed -n "s/.*:\([^:]*\.o\): *U $1\$/\1/p" | sort
 }
 
+# Which files have constructors, and which have those of internal.h.
 constructors()
 {
-	readelf -rW "$build/librpccancel.a" | awk '/init_array|ctors/'
-	readelf -SW "$build/librpccancel.a" | awk '/\.init_array|\.ctors/'
+	readelf -SW "$build/librpccancel.a" |
+		sed -n 's/^File: .*(\(.*\))$/\1/; t hold; /\.init_array\|\.ctors/{g;p}; b
+			: hold; h' | sort -u
+}
+
+fork_handlers()
+{
+	nm -A "$build/librpccancel.a" | sed -n 's/.*:\([^:]*\.o\):.* t at_fork$/\1/p' |
+		sort -u
 }
 
 # Names that a program linked with the static library could collide with.
@@ -72,6 +80,7 @@ try "it aborts for an exception that nobody takes, and nothing else" \
 	diff <(echo exception.o) <(users abort)
 try "only the documented files start threads" \
 	diff <(printf "%s\n" async.o loop.o) <(users pthread_create)
-nothing "it has no global constructors" constructors
+try "its constructors register handlers for forks, and there are no others" \
+	diff <(fork_handlers) <(constructors)
 nothing "the static library's names are its own" static_names
 end
