@@ -1009,10 +1009,8 @@ static pid_t serve_in_child(const char *port)
 		return -1;
 	pid = fork();
 	if (!pid) {
-		/* The port of a process that was killed is free in a moment. */
-		while (RpcServerUseProtseqEp((RPC_CSTR) "ncadg_ip_udp", 10,
-					     (RPC_CSTR)port, NULL))
-			pause_ms(1);
+		RpcServerUseProtseqEp((RPC_CSTR) "ncadg_ip_udp", 10,
+				      (RPC_CSTR)port, NULL);
 		RpcServerRegisterIf(&server_interface, NULL, NULL);
 		RpcServerListen(1, 10, 1);
 		close(ready[1]);

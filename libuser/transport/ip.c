@@ -21,6 +21,10 @@
 /* How often to look for a port that is free for IPv6 and IPv4. */
 #define PORT_TRIES 32
 
+/* How long a port may be taken by a server that has died. */
+#define DEAD_NS	  (3000 * 1000000ull)
+#define LOOK_USEC 2000 /* between looks */
+
 /* Returns the port, or 0 if @endpoint is none. */
 static uint16_t parse_port(const char *endpoint)
 {
@@ -246,6 +250,32 @@ static int listen_both(struct rpcc_listener *listener, uint16_t port,
 	return listener->fd_count ? port : last;
 }
 
+/*
+ * A server's ring holds its sockets, and the kernel takes it down some
+ * milliseconds after the process is seen to be dead: so a server that is started
+ * again at once finds its own port taken. Who has it cannot be asked.
+ */
+static int listen_at(struct rpcc_listener *listener, uint16_t port, int backlog)
+{
+	uint64_t end = rpcc_deadline(DEAD_NS);
+	int ret;
+
+	while ((ret = listen_both(listener, port, backlog)) == -EADDRINUSE &&
+	       rpcc_now() < end)
+		usleep(LOOK_USEC);
+	return ret;
+}
+
+static int listen_anywhere(struct rpcc_listener *listener, int backlog)
+{
+	int ret, tries = PORT_TRIES;
+
+	do {
+		ret = listen_both(listener, 0, backlog);
+	} while (ret == -EADDRINUSE && --tries);
+	return ret;
+}
+
 static RPC_STATUS ip_listen(const struct rpcc_protseq *protseq,
 			    const char *endpoint, unsigned int backlog,
 			    struct rpcc_listener *listener)
@@ -254,15 +284,14 @@ static RPC_STATUS ip_listen(const struct rpcc_protseq *protseq,
 	int length = backlog && backlog < INT32_MAX ? (int)backlog : SOMAXCONN;
 	bool any = !endpoint || !endpoint[0] || !strcmp(endpoint, "0");
 	uint16_t port = any ? 0 : parse_port(endpoint);
-	int ret, tries = any ? PORT_TRIES : 1;
+	int ret;
 
 	memset(listener, 0, sizeof(*listener));
 	listener->protseq = protseq;
 	if (!any && !port)
 		return RPC_S_INVALID_ENDPOINT_FORMAT;
-	do {
-		ret = listen_both(listener, port, length);
-	} while (ret == -EADDRINUSE && --tries);
+	ret = any ? listen_anywhere(listener, length)
+		  : listen_at(listener, port, length);
 	if (ret < 0)
 		return rpcc_listen_status(-ret);
 	snprintf(listener->endpoint, sizeof(listener->endpoint), "%d", ret);
