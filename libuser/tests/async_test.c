@@ -60,6 +60,23 @@ static void async_destroy(struct async *a)
 	close(a->event);
 }
 
+/* A server, and what it takes to call it. */
+static RPC_BINDING_HANDLE begin(struct fake *f, void (*script)(struct fake *),
+				struct async *a)
+{
+	fake_start(f, script);
+	async_init(a);
+	return fake_binding(f);
+}
+
+static void end(struct fake *f, RPC_BINDING_HANDLE *binding, struct async *a,
+		const char *what)
+{
+	RpcBindingFree(binding);
+	is(fake_stop(f), 0, what);
+	async_destroy(a);
+}
+
 static void test_arguments(void)
 {
 	RPC_ASYNC_STATE state;
@@ -102,9 +119,7 @@ static void test_event(void)
 	struct async a;
 	struct fake f;
 
-	fake_start(&f, plain_script);
-	binding = fake_binding(&f);
-	async_init(&a);
+	binding = begin(&f, plain_script, &a);
 	is(async_call(&a, binding, 5), RPC_S_OK, "a call begins");
 	is(RpcAsyncGetCallStatus(&a.state), RPC_S_ASYNC_CALL_PENDING,
 	   "it is pending");
@@ -123,9 +138,7 @@ static void test_event(void)
 	is(async_call(&a, binding, 0), RPC_S_OK, "and is used for another one");
 	await(a.event);
 	is(async_end(&a), RPC_S_OK, "on the same connection");
-	RpcBindingFree(&binding);
-	is(fake_stop(&f), 0, "as the server sees it");
-	async_destroy(&a);
+	end(&f, &binding, &a, "as the server sees it");
 }
 
 static int called;
@@ -156,9 +169,7 @@ static void test_callback(void)
 	struct async a;
 	struct fake f;
 
-	fake_start(&f, fault_script);
-	binding = fake_binding(&f);
-	async_init(&a);
+	binding = begin(&f, fault_script, &a);
 	a.state.NotificationType = RpcNotificationTypeCallback;
 	a.state.u.NotificationRoutine = callback;
 	called = 0;
@@ -289,9 +300,7 @@ static void test_cancel(void)
 	struct async a;
 	struct fake f;
 
-	fake_start(&f, cancel_script);
-	binding = fake_binding(&f);
-	async_init(&a);
+	binding = begin(&f, cancel_script, &a);
 	async_call(&a, binding, 0);
 	await(f.at);
 	is(RpcAsyncCancelCall(&a.state, 0), RPC_S_OK, "a cancel");
@@ -302,9 +311,7 @@ static void test_cancel(void)
 	is(RpcAsyncCancelCall(&a.state, 1), RPC_S_OK,
 	   "a cancel that comes too late");
 	is(async_end(&a), RPC_S_CALL_CANCELLED, "does not change the outcome");
-	RpcBindingFree(&binding);
-	is(fake_stop(&f), 0, "the server has seen the first one");
-	async_destroy(&a);
+	end(&f, &binding, &a, "the server has seen the first one");
 }
 
 static void abort_script(struct fake *f)
@@ -329,9 +336,7 @@ static void test_abort(void)
 	struct async a;
 	struct fake f;
 
-	fake_start(&f, abort_script);
-	binding = fake_binding(&f);
-	async_init(&a);
+	binding = begin(&f, abort_script, &a);
 	async_call(&a, binding, 0);
 	await(f.at);
 	is(RpcAsyncCancelCall(&a.state, 1), RPC_S_OK, "an abortive cancel");
@@ -340,9 +345,7 @@ static void test_abort(void)
 	is(async_call(&a, binding, 0), RPC_S_OK, "the next call");
 	await(a.event);
 	is(async_end(&a), RPC_S_OK, "gets its own answer");
-	RpcBindingFree(&binding);
-	is(fake_stop(&f), 0, "co_cancel and orphaned have come");
-	async_destroy(&a);
+	end(&f, &binding, &a, "co_cancel and orphaned have come");
 }
 
 static void silent_script(struct fake *f)
@@ -462,9 +465,7 @@ static void test_fork(void)
 	struct fake f;
 	pid_t pid;
 
-	fake_start(&f, fork_script);
-	binding = fake_binding(&f);
-	async_init(&a);
+	binding = begin(&f, fork_script, &a);
 	async_call(&a, binding, 0);
 	await(f.at);
 	fflush(stdout);
@@ -475,9 +476,7 @@ static void test_fork(void)
 	is(status, 0, "a child has calls of its own");
 	await(a.event);
 	is(async_end(&a), RPC_S_OK, "and its parent keeps the old one");
-	RpcBindingFree(&binding);
-	is(fake_stop(&f), 0, "as the server sees it");
-	async_destroy(&a);
+	end(&f, &binding, &a, "as the server sees it");
 }
 
 /* Freeing its buffer gives a call up that has ended. */
@@ -487,9 +486,7 @@ static void test_freed(void)
 	struct async a;
 	struct fake f;
 
-	fake_start(&f, plain_script);
-	binding = fake_binding(&f);
-	async_init(&a);
+	binding = begin(&f, plain_script, &a);
 	async_call(&a, binding, 5);
 	post(f.go);
 	ok(await(a.event), "a call has ended");
@@ -499,9 +496,7 @@ static void test_freed(void)
 	is(async_call(&a, binding, 0), RPC_S_OK, "and may have another");
 	await(a.event);
 	is(async_end(&a), RPC_S_OK, "which is completed");
-	RpcBindingFree(&binding);
-	is(fake_stop(&f), 0, "as the server sees it");
-	async_destroy(&a);
+	end(&f, &binding, &a, "as the server sees it");
 }
 
 static int run_tests(void)

@@ -48,6 +48,13 @@ static void echo(int fd, uint32_t call)
 	receive(fd, &p);
 }
 
+/* A fragment of a request. */
+static void send_part(int fd, uint8_t flags, uint32_t call, uint16_t context)
+{
+	make_request(&p, flags, call, context, OP_ECHO, "x", 1);
+	send_pdu(fd, &p);
+}
+
 /* All that was sent so far has been read, even if no thread is free. */
 static void flush(int fd, const char *what)
 {
@@ -407,34 +414,27 @@ static void good_bind(void)
 	make_bind(&p, BIND, WHOLE, 0, 0, &test_if.InterfaceId, &ndr);
 }
 
+/* A good bind but for one byte. */
+static void bad_byte(size_t at, uint8_t value, const char *what,
+		     uint16_t reason)
+{
+	good_bind();
+	p.b[at] = value;
+	bad_bind(what, reason);
+}
+
 static void bad_binds_are_refused(void)
 {
 	int fd;
 
-	good_bind();
-	p.b[0] = 6;
-	bad_bind("version 6", 4);
-	good_bind();
-	p.b[24] = 0;
-	bad_bind("no context", 0);
-	good_bind();
-	p.b[24] = 2;
-	bad_bind("a context that is missing", 0);
-	good_bind();
-	p.b[24] = 255;
-	bad_bind("too many contexts", 0);
-	good_bind();
-	p.b[30] = 0;
-	bad_bind("no transfer syntax", 0);
-	good_bind();
-	p.b[30] = 200;
-	bad_bind("transfer syntaxes that are missing", 0);
-	good_bind();
-	p.b[10] = 200;
-	bad_bind("an authentication that does not fit", 4);
-	good_bind();
-	p.b[9] = 0x40;
-	bad_bind("a PDU of 16 KiB", 0);
+	bad_byte(0, 6, "version 6", 4);
+	bad_byte(24, 0, "no context", 0);
+	bad_byte(24, 2, "a context that is missing", 0);
+	bad_byte(24, 255, "too many contexts", 0);
+	bad_byte(30, 0, "no transfer syntax", 0);
+	bad_byte(30, 200, "transfer syntaxes that are missing", 0);
+	bad_byte(10, 200, "an authentication that does not fit", 4);
+	bad_byte(9, 0x40, "a PDU of 16 KiB", 0);
 	good_bind();
 	p.b[10] = 4;
 	add_bytes(&p, "\x0a\x06\0\0\0\0\0\0none", 12);
@@ -465,28 +465,23 @@ static void fragments_must_belong_together(void)
 {
 	int fd = client(port, 0);
 
-	make_request(&p, FIRST, 50, 0, OP_ECHO, "x", 1);
-	send_pdu(fd, &p);
+	send_part(fd, FIRST, 50, 0);
 	request(fd, 51, OP_ECHO, "x", 1);
 	proto_error(fd, 50, 0, "a request inside another");
 
 	fd = client(port, MPX);
-	make_request(&p, FIRST, 50, 0, OP_ECHO, "x", 1);
-	send_pdu(fd, &p);
+	send_part(fd, FIRST, 50, 0);
 	send_pdu(fd, &p);
 	proto_error(fd, 50, 0, "the same request again");
 
 	fd = client(port, 0);
-	make_request(&p, LAST, 2, 0, OP_ECHO, "x", 1);
-	send_pdu(fd, &p);
+	send_part(fd, LAST, 2, 0);
 	proto_error(fd, 2, 0, "a last fragment alone");
 
 	fd = client(port, 0);
-	make_request(&p, FIRST, 2, 0, OP_ECHO, "x", 1);
-	send_pdu(fd, &p);
+	send_part(fd, FIRST, 2, 0);
 	p.big = true;
-	make_request(&p, LAST, 2, 0, OP_ECHO, "x", 1);
-	send_pdu(fd, &p);
+	send_part(fd, LAST, 2, 0);
 	p.big = false;
 	proto_error(fd, 2, 0, "another byte order");
 
@@ -505,10 +500,8 @@ static void refused_requests_are_skipped(void)
 	make_request(&p, FIRST, 2, 9, OP_ECHO, "x", 1);
 	exchange(fd, &p);
 	ok(is_fault(&p, 2, WHOLE | DNE, 0, UNK_IF), "an unknown context");
-	make_request(&p, 0, 2, 9, OP_ECHO, "x", 1);
-	send_pdu(fd, &p);
-	make_request(&p, LAST, 2, 9, OP_ECHO, "x", 1);
-	send_pdu(fd, &p);
+	send_part(fd, 0, 2, 9);
+	send_part(fd, LAST, 2, 9);
 	ok(echoes(fd, 3), "the rest of the request is skipped");
 	close(fd);
 }

@@ -169,6 +169,16 @@ static void new_server(void)
 	server_fd = udp_socket(&server_port);
 }
 
+/* The first call of a new server, from its begin to its end. */
+static void make_call(struct rpcc_client_call *call, void *(*script)(void *),
+		      uint32_t flags, const uint8_t *request, uint32_t length)
+{
+	new_server();
+	script_start(script);
+	call_begin(call, flags, request, length);
+	drive(call);
+}
+
 /*
  * Cases.
  */
@@ -214,10 +224,7 @@ static void test_null(void)
 {
 	struct rpcc_client_call call;
 
-	new_server();
-	script_start(serve_null);
-	call_begin(&call, 0, (const uint8_t *)"in", 2);
-	drive(&call);
+	make_call(&call, serve_null, 0, (const uint8_t *)"in", 2);
 	is(call.status, RPC_S_OK, "a call succeeds");
 	ok(call.reply_length == 3 && !memcmp(call.reply, "out", 3),
 	   "it has the answer");
@@ -266,10 +273,7 @@ static void test_patience(void)
 {
 	struct rpcc_client_call call;
 
-	new_server();
-	script_start(serve_late);
-	call_begin(&call, 0, NULL, 0);
-	drive(&call);
+	make_call(&call, serve_late, 0, NULL, 0);
 	is(call.status, RPC_S_OK, "a call waits for a slow server");
 	call_free(&call);
 	ok(script_end(), "a request is sent again, until the server works on "
@@ -745,10 +749,7 @@ static void test_conv(void)
 {
 	struct rpcc_client_call call;
 
-	new_server();
-	script_start(serve_conv);
-	call_begin(&call, 0, NULL, 0);
-	drive(&call);
+	make_call(&call, serve_conv, 0, NULL, 0);
 	is(call.status, RPC_S_OK, "a server asks back during a call");
 	call_free(&call);
 	ok(script_end(), "who_are_you, who_are_you2 and are_you_there are "
@@ -808,10 +809,7 @@ static void test_restart(void)
 {
 	struct rpcc_client_call call;
 
-	new_server();
-	script_start(serve_restart);
-	call_begin(&call, RPC_NCA_FLAGS_IDEMPOTENT, NULL, 0);
-	drive(&call);
+	make_call(&call, serve_restart, RPC_NCA_FLAGS_IDEMPOTENT, NULL, 0);
 	call_free(&call);
 	call_begin(&call, RPC_NCA_FLAGS_IDEMPOTENT, NULL, 0);
 	drive(&call);
@@ -1092,10 +1090,7 @@ static void test_big_endian(void)
 {
 	struct rpcc_client_call call;
 
-	new_server();
-	script_start(serve_big_endian);
-	call_begin(&call, RPC_NCA_FLAGS_IDEMPOTENT, NULL, 0);
-	drive(&call);
+	make_call(&call, serve_big_endian, RPC_NCA_FLAGS_IDEMPOTENT, NULL, 0);
 	ok(call.status == RPC_S_OK && call.reply_length == 2 &&
 		   call.reply_drep == 0,
 	   "a big-endian server is understood");
