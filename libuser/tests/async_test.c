@@ -512,8 +512,7 @@ static int run_tests(void)
 	test_abort();
 	test_timeout();
 	test_race();
-	if (TAP_FORK_WITH_THREADS)
-		test_fork();
+	test_fork();
 	return 0;
 }
 

@@ -340,7 +340,6 @@ int main(void)
 	test_endpoint();
 	test_call_refused();
 	test_buffer_again();
-	if (TAP_FORK_WITH_THREADS)
-		test_fork();
+	test_fork();
 	return tap_end();
 }

@@ -875,17 +875,7 @@ static void stress(void)
 	close(i);
 }
 
-/*
- * The threads of the parent are not in it, nor is its listening. The thread
- * sanitizer does not let a forked child have threads.
- */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_FORK
-#endif
-#endif
-
-#ifndef NO_FORK
+/* The threads of the parent are not in it, nor is its listening. */
 static void a_forked_child_starts_anew(void)
 {
 	int status = 0, fd = client(port, 0);
@@ -904,8 +894,6 @@ static void a_forked_child_starts_anew(void)
 	ok(echoes(fd, 2), "and the parent goes on");
 	close(fd);
 }
-
-#endif
 
 int main(void)
 {
@@ -938,9 +926,7 @@ int main(void)
 	clients_that_do_not_read_are_closed();
 	violations_are_logged();
 	stress();
-#ifndef NO_FORK
 	a_forked_child_starts_anew();
-#endif
 	stop_server();
 	return tap_end();
 }

@@ -10,18 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/*
- * ThreadSanitizer lets the child of a process with threads have none itself, and
- * may stop it for ever at a lock of its own.
- */
-#if defined(__SANITIZE_THREAD__)
-#define TAP_FORK_WITH_THREADS false
-#elif defined(__has_feature)
-#define TAP_FORK_WITH_THREADS (!__has_feature(thread_sanitizer))
-#else
-#define TAP_FORK_WITH_THREADS true
-#endif
-
 static int tap_count, tap_failed;
 
 static inline __attribute__((format(printf, 2, 3))) bool

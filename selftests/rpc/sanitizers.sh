@@ -19,7 +19,8 @@ declare -A flags=(
 	[thread]='-fsanitize=thread'
 )
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+# Children may have threads: that is a part of what is tested.
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0
 export UBSAN_OPTIONS=print_stacktrace=1
 # Less of what takes long: sanitized programs are slow.
 export RPCCANCEL_RACES=${RPCCANCEL_RACES:-5000}
@@ -29,7 +30,7 @@ export RPCCANCEL_SECONDS=${RPCCANCEL_SECONDS:-2}
 all()
 {
 	local o=$out/$1
-	local build=(CC=clang CXX=clang++
+	local build=(CC=clang-19 CXX=clang++-19
 		     CFLAGS="-O1 -g -fno-omit-frame-pointer ${flags[$1]}")
 
 	local status=0

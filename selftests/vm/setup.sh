@@ -17,7 +17,7 @@ packages=(
 	# others' clients and servers, to test with; what decodes packets
 	python3-samba samba-testsuite samba python3-impacket tshark tcpdump
 	# the sanitizers and the fuzzer
-	libclang-rt-14-dev
+	clang-19 libclang-rt-19-dev
 	# to check the style and the manual pages
 	clang clang-format codespell mandoc python3 shellcheck sparse
 )
