@@ -19,6 +19,7 @@
 #include "broken.h"
 #include "cancel.h"
 #include "deliver.h"
+#include "stage.h"
 #include "thread.h"
 #include "trace.h"
 
@@ -97,6 +98,7 @@ int rpcc_cancel(struct rpcc_thread *t, u64 *gen, u64 grace, u32 *result)
 	if (!rpcc_thread_alive(t))
 		return -ESRCH;
 
+	rpcc_stage(RPCC_STAGE_CANCEL, t->task->pid);
 	spin_lock_irq(&t->lock);
 	gone = t->gone;
 	if (!gone)
@@ -111,7 +113,9 @@ int rpcc_cancel(struct rpcc_thread *t, u64 *gen, u64 grace, u32 *result)
 	case RPCCANCEL_RESULT_PENDING:
 	case RPCCANCEL_RESULT_ALREADY:
 	case RPCCANCEL_RESULT_NEXT:
+		rpcc_stage(RPCC_STAGE_CANCEL_NOTED, t->task->pid);
 		rpcc_deliver_kick(t);
+		rpcc_stage(RPCC_STAGE_CANCEL_KICKED, t->task->pid);
 		break;
 	case RPCCANCEL_RESULT_TOO_LATE:
 		trace_rpccancel_too_late(t->task, *gen);
@@ -177,6 +181,7 @@ int rpcc_cancel_wait(struct rpcc_thread *t, struct rpccancel_wait *req)
 			err = -ERESTARTSYS;
 			break;
 		}
+		rpcc_stage_atomic(RPCC_STAGE_WAIT_LOOKED, t->task->pid);
 		expired = !schedule_hrtimeout_range(&deadline, 0,
 						    HRTIMER_MODE_ABS);
 	}

@@ -44,6 +44,7 @@
 #include "deliver.h"
 #include "inspect.h"
 #include "rearm.h"
+#include "stage.h"
 #include "syscalls.h"
 #include "thread.h"
 #include "timer.h"
@@ -256,6 +257,7 @@ bool rpcc_deliver(struct rpcc_thread *t)
 	spin_lock_irq(&t->lock);
 	if (!t->gone) {
 		rpcc_deliver_match(t);
+		rpcc_stage_atomic(RPCC_STAGE_MATCHED, t->task->pid);
 		refused = rpcc_deliver_refuse(t, current_pt_regs());
 		rearm = t->pending || t->watched;
 	}
@@ -263,6 +265,7 @@ bool rpcc_deliver(struct rpcc_thread *t)
 	if (rearm)
 		rpcc_rearm_on(t);
 	spin_unlock_irq(&t->lock);
+	rpcc_stage(RPCC_STAGE_DELIVERED, t->task->pid);
 
 	if (!rearm)
 		rpcc_rearm_off(t);
@@ -282,9 +285,11 @@ static bool rpcc_deliver_run(struct rpcc_thread *t, int bit)
 {
 	bool refused = false;
 
+	rpcc_stage(RPCC_STAGE_WORK_BEGUN, t->task->pid);
 	clear_bit(bit, &t->bits);
 	/* Pairs with test_and_set_bit() in rpcc_deliver_queue(). */
 	smp_mb__after_atomic();
+	rpcc_stage(RPCC_STAGE_WORK_CLEARED, t->task->pid);
 
 	if (rpcc_thread_alive(t)) {
 		refused = rpcc_deliver(t);
@@ -294,6 +299,7 @@ static bool rpcc_deliver_run(struct rpcc_thread *t, int bit)
 	}
 
 	rpcc_thread_put(t);
+	rpcc_stage_atomic(RPCC_STAGE_WORK_DONE, current->pid);
 
 	return refused;
 }
@@ -329,6 +335,7 @@ static void rpcc_deliver_queue(struct rpcc_thread *t, int bit,
 	if (!refcount_inc_not_zero(&t->refs))
 		return;
 
+	rpcc_stage_atomic(RPCC_STAGE_WORK_CLAIMED, t->task->pid);
 	if (task_work_add(t->task, work, notify)) {
 		clear_bit(bit, &t->bits);
 		rpcc_thread_put(t);
@@ -396,7 +403,9 @@ static bool rpcc_deliver_can_wait(struct rpcc_thread *t)
 void rpcc_deliver_kick(struct rpcc_thread *t)
 {
 	if (rpcc_deliver_can_wait(t)) {
+		rpcc_stage_atomic(RPCC_STAGE_KICK_LOOKED, t->task->pid);
 		rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
+		rpcc_stage_atomic(RPCC_STAGE_KICK_NOTED, t->task->pid);
 		/* See the diagram; it may have been queued before. */
 		smp_mb();
 		if (rpcc_deliver_can_wait(t))

@@ -26,6 +26,7 @@
 #include "list.h"
 #include "rearm.h"
 #include "slots.h"
+#include "stage.h"
 #include "thread.h"
 #include "timer.h"
 #include "user.h"
@@ -129,6 +130,7 @@ static long rpcc_device_settle(struct rpcc_device *device)
 	if (!t)
 		return -ESRCH;
 
+	rpcc_stage(RPCC_STAGE_SETTLE, t->task->pid);
 	rpcc_deliver(t);
 
 	return 0;

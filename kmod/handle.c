@@ -31,6 +31,7 @@
 #include "handle.h"
 #include "inspect.h"
 #include "ioctl.h"
+#include "stage.h"
 #include "thread.h"
 
 /**
@@ -80,6 +81,7 @@ static __poll_t rpcc_handle_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &t->wait, wait);
 	rpcc_deliver_watch(t);
+	rpcc_stage(RPCC_STAGE_POLL_QUEUED, t->task->pid);
 
 	if (READ_ONCE(t->events) != atomic64_read(&handle->seen))
 		mask |= EPOLLIN | EPOLLRDNORM;

@@ -15,6 +15,7 @@
 #include "device.h"
 #include "list.h"
 #include "rearm.h"
+#include "stage.h"
 #include "thread.h"
 
 #ifdef RPCCANCEL_TEST
@@ -59,6 +60,7 @@ exit_list:
 
 static void __exit rpcc_exit(void)
 {
+	rpcc_stage(RPCC_STAGE_MODULE_EXIT, current->pid);
 	rpcc_device_unregister();
 	rpcc_list_debugfs_exit();
 

@@ -46,6 +46,7 @@
 #include "broken.h"
 #include "deliver.h"
 #include "rearm.h"
+#include "stage.h"
 #include "syscalls.h"
 #include "thread.h"
 #include "trace.h"
@@ -83,6 +84,7 @@ static void rpcc_rearm_sched_out(struct preempt_notifier *notifier,
 	struct rpcc_thread *t = container_of(notifier, struct rpcc_thread, rearm);
 
 	if (READ_ONCE(current->__state) == TASK_DEAD) {
+		rpcc_stage_atomic(RPCC_STAGE_DEATH_SEEN, t->task->pid);
 		irq_work_queue(&t->death);
 		return;
 	}
@@ -96,6 +98,7 @@ static void rpcc_rearm_sched_out(struct preempt_notifier *notifier,
 		return;
 	if (rpcc_rearm_wanted(t)) {
 		trace_rpccancel_rearm(t->task, t->refuse);
+		rpcc_stage_atomic(RPCC_STAGE_SLEEP_SEEN, t->task->pid);
 		irq_work_queue(&t->kick);
 	}
 }
@@ -111,22 +114,29 @@ static struct preempt_ops rpcc_rearm_ops = {
 
 static void rpcc_rearm_kick(struct irq_work *kick)
 {
-	rpcc_deliver_wake(container_of(kick, struct rpcc_thread, kick));
+	struct rpcc_thread *t = container_of(kick, struct rpcc_thread, kick);
+
+	rpcc_stage_atomic(RPCC_STAGE_SLEEP_KICK, t->task->pid);
+	rpcc_deliver_wake(t);
 }
 
 static void rpcc_rearm_death(struct irq_work *death)
 {
 	struct rpcc_thread *t = container_of(death, struct rpcc_thread, death);
 
+	rpcc_stage_atomic(RPCC_STAGE_DEATH_TOLD, t->task->pid);
 	schedule_work(&t->bury);
 }
 
 static void rpcc_rearm_bury(struct work_struct *bury)
 {
 	struct rpcc_thread *t = container_of(bury, struct rpcc_thread, bury);
+	pid_t tid = t->task->pid;
 
+	rpcc_stage(RPCC_STAGE_BURY, tid);
 	wake_up_all(&t->wait);
 	rpcc_thread_put(t);
+	rpcc_stage_atomic(RPCC_STAGE_BURIED, tid);
 }
 
 /**

@@ -39,6 +39,7 @@
 #include "device.h"
 #include "rearm.h"
 #include "slots.h"
+#include "stage.h"
 #include "thread.h"
 #include "timer.h"
 #include "user.h"
@@ -348,12 +349,14 @@ int rpcc_thread_attach(struct rpcc_device *device, u32 *index)
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 
+	rpcc_stage(RPCC_STAGE_ATTACH_CLAIMED, t->task->pid);
 	err = rpcc_thread_attach_claimed(device, t);
 	if (err) {
 		rpcc_thread_unclaim(t);
 		return err;
 	}
 
+	rpcc_stage(RPCC_STAGE_ATTACHED, t->task->pid);
 	*index = t->slot_index;
 	rpcc_deliver(t);
 
@@ -392,6 +395,7 @@ int rpcc_thread_detach(struct rpcc_device *device)
 {
 	struct rpcc_thread *t;
 
+	rpcc_stage(RPCC_STAGE_DETACH, current->pid);
 	mutex_lock(&rpcc_threads_mutex);
 	t = rpcc_thread_current(device);
 	if (t) {
@@ -411,6 +415,7 @@ int rpcc_thread_detach(struct rpcc_device *device)
  */
 void rpcc_thread_forget(struct rpcc_thread *t)
 {
+	rpcc_stage(RPCC_STAGE_FORGET, t->task->pid);
 	mutex_lock(&rpcc_threads_mutex);
 	rpcc_thread_remove(t);
 	if (t->owner)
@@ -428,6 +433,7 @@ void rpcc_thread_detach_all(struct rpcc_device *device)
 
 	/* The file is being released: nobody attaches any more. */
 	while (!list_empty(&device->threads)) {
+		rpcc_stage(RPCC_STAGE_DETACH_ALL, current->pid);
 		mutex_lock(&rpcc_threads_mutex);
 		t = list_first_entry_or_null(&device->threads,
 					     struct rpcc_thread, siblings);
@@ -455,6 +461,7 @@ void rpcc_thread_claim_again(struct rpcc_thread *t)
  */
 void rpcc_thread_unclaim(struct rpcc_thread *t)
 {
+	rpcc_stage(RPCC_STAGE_UNCLAIM, t->task->pid);
 	mutex_lock(&rpcc_threads_mutex);
 	rpcc_thread_drop_claim(t);
 	mutex_unlock(&rpcc_threads_mutex);

@@ -10,6 +10,7 @@
 #include <linux/ktime.h>
 
 #include "deliver.h"
+#include "stage.h"
 #include "thread.h"
 #include "timer.h"
 #include "trace.h"
@@ -74,11 +75,13 @@ static enum hrtimer_restart rpcc_timer_fn(struct hrtimer *timer)
 	unsigned long flags;
 	bool due;
 
+	rpcc_stage_atomic(RPCC_STAGE_TIMER_FIRED, t->task->pid);
 	spin_lock_irqsave(&t->lock, flags);
 	due = rpcc_timer_expire(t, ktime_get_ns());
 	if (due)
 		rpcc_timer_program(t);
 	spin_unlock_irqrestore(&t->lock, flags);
+	rpcc_stage_atomic(RPCC_STAGE_TIMER_NOTED, t->task->pid);
 
 	if (due)
 		rpcc_deliver_kick(t);
