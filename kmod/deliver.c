@@ -353,12 +353,18 @@ void rpcc_deliver_wake(struct rpcc_thread *t)
 	rpcc_deliver_queue(t, RPCC_QUEUED, &t->work, TWA_SIGNAL);
 }
 
-/* Whether the thread sleeps where what is pending must not disturb it. */
+/*
+ * Whether the thread sleeps where what is pending must not disturb it.  A record
+ * that is gone must not stay queued for as long as it sleeps.
+ */
 static bool rpcc_deliver_can_wait(struct rpcc_thread *t)
 {
 	struct rpccancel_slot *slot = READ_ONCE(t->slot);
 	u32 state;
 	s32 nr, fd;
+
+	if (READ_ONCE(t->gone))
+		return false;
 
 	rpcc_inspect_state(t, &state, &nr, &fd);
 	if (state == RPCCANCEL_STATE_RUNNING)
@@ -406,7 +412,10 @@ void rpcc_deliver_kick(struct rpcc_thread *t)
 		rpcc_stage_atomic(RPCC_STAGE_KICK_LOOKED, t->task->pid);
 		rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
 		rpcc_stage_atomic(RPCC_STAGE_KICK_NOTED, t->task->pid);
-		/* See the diagram; it may have been queued before. */
+		/*
+		 * See the diagram; it may have been queued before.  Also pairs
+		 * with rpcc_deliver_end(), which may not have seen the note.
+		 */
 		smp_mb();
 		if (rpcc_deliver_can_wait(t))
 			return;
@@ -441,7 +450,16 @@ void rpcc_deliver_watch(struct rpcc_thread *t)
  *
  * Wakes all who wait for its thread.  If the scheduler hook is still registered
  * or a note is queued, only the thread itself can take them off: it is woken to
- * do so, or they would pin the module for as long as it sleeps.
+ * do so, or they would pin the module for as long as it sleeps.  A note may be
+ * queued meanwhile:
+ *
+ *	kick				end
+ *	----				---
+ *	queue note			gone = true
+ *	  (full barrier)		  (full barrier)
+ *	gone ?				is a note queued ?
+ *
+ * At least one of the two sees the other, and wakes the thread.
  */
 void rpcc_deliver_end(struct rpcc_thread *t)
 {
@@ -454,6 +472,8 @@ void rpcc_deliver_end(struct rpcc_thread *t)
 	rpcc_timer_program(t);
 	spin_unlock_irq(&t->lock);
 
+	/* See the diagram. */
+	smp_mb();
 	if (test_bit(RPCC_ARMED, &t->bits) || test_bit(RPCC_NOTED, &t->bits))
 		rpcc_deliver_wake(t);
 	wake_up_all(&t->wait);
