@@ -46,12 +46,19 @@ broken=${RPCCANCEL_TEST_MODULE:-/lib/rpccancel/test/rpccancel.ko}
 use_module "$broken" "test build"
 [ -w $switch ] || skip "$broken is no test build"
 
-echo "1..6"
+echo "1..10"
 # Each by the race that is made for it.
 must_fail 1 "loses cancels" race_entry_test 5000 1
 must_fail 2 "lets cancels hit the next call" race_entry_test 2000 4
 must_fail 8 "tells cancels twice" race_entry_test 200 1
 must_fail 4 "loses bytes" race_data_test 64
+# And by the orders of events, made on purpose, in which it shows.
+must_fail 1 "loses cancels" interleaving_test \
+	"data comes before the work runs"
+must_fail 2 "lets cancels hit the next call" interleaving_test \
+	"cancel noted, next call begins"
+must_fail 4 "loses bytes" interleaving_test "data wakes the thread too"
+must_fail 8 "tells cancels twice" interleaving_test "work begun, a second cancel"
 must_pass race_entry_test 5000
 must_pass race_data_test 64
 [ $failed = 0 ]
