@@ -20,13 +20,26 @@
 #include "syscalls.h"
 #include "thread.h"
 
+/*
+ * What a task writes to its state on its way out of a call that it need not
+ * sleep in may not be seen yet, so it sleeps only once it has left its processor.
+ */
+static bool rpcc_inspect_asleep(struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	if (READ_ONCE(task->on_cpu))
+		return false;
+#endif
+	return READ_ONCE(task->__state);
+}
+
 /* A copy of what a sleeping task brought into the kernel. */
 static bool rpcc_inspect_regs(struct task_struct *task, struct pt_regs *regs,
 			      struct restart_block *restart)
 {
 	unsigned long switches = READ_ONCE(task->nvcsw);
 
-	if (!READ_ONCE(task->__state) || !READ_ONCE(task->stack))
+	if (!rpcc_inspect_asleep(task) || !READ_ONCE(task->stack))
 		return false;
 	if (copy_from_kernel_nofault(regs, task_pt_regs(task), sizeof(*regs)))
 		return false;
