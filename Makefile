@@ -17,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 KDIR	?= $(or $(wildcard $(RUNNING)),cloud-6.1)
 FLAVOUR	 = $(or $(firstword $(KERNEL)),cloud-6.1)
 
-.PHONY: all modules lib selftests demo check check-nightly fuzz style install \
+.PHONY: all modules lib selftests demo check check-nightly fuzz model style install \
 	modules-install dkms-install vm vm-modules prepare clean help
 
 all: modules lib	## the module and the library
@@ -68,6 +68,10 @@ HOURS	?= 1
 fuzz:			## the parsers of packets, for HOURS=1
 	@$(VM)/setup.sh
 	@$(MAKE) -C libuser/fuzz run SECONDS=$$(($(HOURS) * 3600))
+
+model:			## verify the protocol of cancel, deadline and exit with spin
+	@$(VM)/setup.sh
+	@selftests/model/model.sh full
 
 style:			## checkpatch, sparse, clang-format, shellcheck, codespell
 	@selftests/style/style.sh

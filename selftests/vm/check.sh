@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
 # What "make check" runs: the style; on this machine the library's own tests,
-# those of the run time with itself and with what others wrote, the sanitizers and
-# the fuzzer; and selftests/ in a VM on each kernel of the list. The environment:
+# those of the run time with itself and with what others wrote, the sanitizers, the
+# fuzzer and the model; and selftests/ in a VM on each kernel of the list. The environment:
 #   KERNEL   only these flavours            TESTS  only these programs, in VMs
 #   FORCE=1  a skip is a failure (CI too)   RPCCANCEL_NIGHTLY=1  the long run
 # The TAP of each part is kept in build/check.
@@ -118,6 +118,11 @@ fuzz()
 	return $status
 }
 
+model()
+{
+	"$top/selftests/model/model.sh"
+}
+
 # The overrides of kselftest's variables that make it run only $TESTS.
 selection()
 {
@@ -178,7 +183,7 @@ fi
 # in a process group of its own, so that it can be ended.
 parts=("${kernels[@]}") beside=()
 if [ ${#tests[@]} = 0 ]; then
-	beside=(library rpc sanitizers fuzz)
+	beside=(library rpc sanitizers fuzz model)
 	parts=(style "${beside[@]}" "${kernels[@]}")
 	part style "$vm/../style/style.sh"
 	set -m

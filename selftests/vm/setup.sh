@@ -15,9 +15,11 @@ packages=(
 	# the guest's userland is copied from this machine's
 	coreutils iproute2 procps strace perl-base gawk netbase
 	# others' clients and servers, to test with; what decodes packets
-	python3-samba samba-testsuite samba python3-impacket tshark tcpdump
+	python3-samba samba-testsuite samba python3-impacket tshark
 	# the sanitizers and the fuzzer
 	clang-19 libclang-rt-19-dev
+	# to verify the model of the protocol
+	spin
 	# to check the style and the manual pages
 	clang clang-format codespell mandoc python3 shellcheck sparse
 )
