@@ -8,6 +8,7 @@ set -u
 PATH=$PATH:/usr/sbin:/sbin
 rpc=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "${1:-$rpc}" && pwd)
+arguments=("$@")
 tmp=$(mktemp -d)
 count=0 failed=0 pids=()
 export RPCCANCEL_DIR=$tmp	# for Unix sockets
@@ -52,15 +53,27 @@ skip_all()
 	exit 0
 }
 
-# Starts the script again in a network namespace, where all ports are free.
-in_namespace()
+# Starts the script again in a network namespace, where all ports are free; a
+# caller of the script may have made one. False if none can be made here.
+enter_namespace()
 {
+	local how
 	[ -z "${RPC_NAMESPACE-}" ] || { ip link set lo up; return; }
+	if unshare -n true 2>/dev/null; then
+		how=-n
+	elif unshare -rn true 2>/dev/null; then
+		how=-rn
+	else
+		return 1
+	fi
 	export RPC_NAMESPACE=1
 	rm -rf "$tmp"
-	unshare -n true 2>/dev/null && exec unshare -n "$0" "$build"
-	unshare -rn true 2>/dev/null && exec unshare -rn "$0" "$build"
-	skip_all "no network namespace can be made here"
+	exec unshare $how "$0" "${arguments[@]}"
+}
+
+in_namespace()
+{
+	enter_namespace || skip_all "no network namespace can be made here"
 }
 
 # start_server ARGUMENT...: its bindings are in $bindings, by protocol sequence.

@@ -69,9 +69,9 @@ DOES_NOT_APPLY = {
 
 def in_namespace():
     """Starts again in a network namespace, where port 135 is free."""
-    if os.environ.get("SAMBA_RAW_NAMESPACE"):
+    if os.environ.get("RPC_NAMESPACE"):
         return
-    os.environ["SAMBA_RAW_NAMESPACE"] = "1"
+    os.environ["RPC_NAMESPACE"] = "1"
     for unshare in (["unshare", "-n"], ["unshare", "-rn"]):
         if subprocess.run(unshare + ["true"], stderr=subprocess.DEVNULL).returncode:
             continue
