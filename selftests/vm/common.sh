@@ -40,17 +40,21 @@ as_root()
 	fi
 }
 
+# flavours [GROUP...]: all, or those of the groups, as they are listed.
 flavours()
 {
-	awk '!/^#/ && NF { print $1 }' "$vm/kernels"
+	awk -v groups=" $* " '!/^#/ && NF && (groups == "  " || index(groups, " " $2 " ")) {
+		print $1
+	}' "$vm/kernels"
 }
 
-# kernel_field FLAVOUR image|cmdline
+# kernel_field FLAVOUR group|image|cmdline
 kernel_field()
 {
 	awk -v f="$1" -v w="$2" '$1 == f {
-		if (w == "image") { print $2 }
-		else { $1 = $2 = ""; sub(/^ +/, ""); print }
+		if (w == "group") { print $2 }
+		else if (w == "image") { print $3 }
+		else { $1 = $2 = $3 = ""; sub(/^ +/, ""); print }
 	}' "$vm/kernels"
 }
 

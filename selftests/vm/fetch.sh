@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
-# usage: fetch.sh [FLAVOUR...]         fetch these kernels (default: all)
+# usage: fetch.sh [FLAVOUR...]         fetch these kernels (default: the stock ones)
 #        fetch.sh --kselftest          fetch the kernel's kselftest files
 #        fetch.sh --print-kselftest    print where those are (fetches nothing)
+#        fetch.sh --source PACKAGE DIR unpack a kernel's source in DIR, print its version
 #
 # Kernels, their headers and kselftest come as Debian packages. They are
 # unpacked in the cache folder, never installed. What is there already is not
-# fetched again; delete the cache folder to get newer ones.
+# fetched again; delete the cache folder to get newer ones. Debug kernels are
+# built, see build-kernel.sh.
 
 . "$(dirname "$0")/common.sh"
 
@@ -99,6 +101,23 @@ fetch_kernel()
 	ln -sfn "$release" "$cache/$1"
 }
 
+# download_source PACKAGE: its archive, as $tmp/root/usr/src/PACKAGE.tar.xz, and
+# its $version.
+download_source()
+{
+	download "$tmp" "$1" || { refresh && download "$tmp" "$1"; } || give_up "$1"
+	version=$(dpkg-deb -f "$tmp/$1"_*.deb Version)
+	unpack "./usr/src/$1.tar.xz"
+}
+
+fetch_source()
+{
+	say "fetching $package (150 MB)"
+	download_source "$package"
+	tar -xJf "$tmp/root/usr/src/$package.tar.xz" -C "$dir" --strip-components=1
+	printf '%s\n' "$version"
+}
+
 kselftest=$cache/kselftest/tools/testing/selftests
 
 fetch_kselftest()
@@ -106,8 +125,7 @@ fetch_kselftest()
 	local src=linux-source-6.1 t=linux-source-6.1/tools
 	[ ! -e "$cache/kselftest/.complete" ] || return 0
 	say "fetching kselftest and checkpatch out of $src (140 MB)"
-	download "$tmp" $src || { refresh && download "$tmp" $src; } || give_up $src
-	unpack ./usr/src/$src.tar.xz
+	download_source $src
 	mkdir "$tmp/src"
 	tar -xJf "$tmp/root/usr/src/$src.tar.xz" -C "$tmp/src" --strip-components=1 \
 		--occurrence=1 \
@@ -131,18 +149,27 @@ case ${1-} in
 	exit ;;
 --kselftest)
 	what=(kselftest) ;;
+--source)
+	[ $# = 3 ] || die "--source PACKAGE DIR"
+	what=(source) package=$2 dir=$3 ;;
 -*)
-	sed -n 's/^# \{0,1\}//; 4,6p' "$0" >&2
+	sed -n 's/^# \{0,1\}//; 4,7p' "$0" >&2
 	exit 2 ;;
 *)
 	what=("$@")
-	[ $# -gt 0 ] || mapfile -t what < <(flavours)
+	[ $# -gt 0 ] || mapfile -t what < <(flavours stock)
 	for f in "${what[@]}"; do
 		check_flavour "$f"
 	done ;;
 esac
 
 mkdir -p "$cache" || die "cannot write to the cache folder $cache"
+# Building takes long and has a lock of its own.
+for i in "${!what[@]}"; do
+	[ "$(kernel_field "${what[i]}" group)" = debug ] || continue
+	"$vm/build-kernel.sh" "${what[i]}"
+	unset "what[i]"
+done
 # Two runs at once must not fetch the same thing. The lock is also what makes
 # it safe to remove what an interrupted run has left.
 exec 9>"$cache/.lock"
@@ -151,10 +178,10 @@ rm -rf "$cache"/.tmp.*
 for f in "${what[@]}"; do
 	tmp=$(mktemp -d "$cache/.tmp.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
-	if [ "$f" = kselftest ]; then
-		fetch_kselftest
-	else
-		fetch_kernel "$f"
-	fi
+	case $f in
+	kselftest) fetch_kselftest ;;
+	source) fetch_source ;;
+	*) fetch_kernel "$f" ;;
+	esac
 	rm -rf "$tmp"
 done

@@ -151,7 +151,7 @@ make_kernel()
 	for name in "${modules[@]}"; do
 		modprobe -d "$kernel" -S "$release" --show-depends "$name" 2>/dev/null |
 			awk '$1 == "insmod" { print $2 }'
-	done | sort -u | sed "s,^$kernel/,," | (cd "$kernel" && xargs cp --parents -t "$root")
+	done | sort -u | sed "s,^$kernel/,," | (cd "$kernel" && xargs -r cp --parents -t "$root")
 	cp "$kernel/lib/modules/$release"/modules.{order,builtin,builtin.modinfo} "$m"
 	cp "$build/$release/kmod/rpccancel.ko" "$m/updates"
 	cp "$build/$release/kmod/rpccancel.ko" "$root/rpccancel/kmod"

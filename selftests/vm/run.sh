@@ -88,9 +88,11 @@ append+=" sysctl.kernel.softlockup_panic=1 sysctl.kernel.hung_task_panic=1"
 append+=" $(kernel_field "$flavour" cmdline)"
 # The second processor comes when what hold/ is about is done.
 [ "$accel" = kvm ] || append+=" maxcpus=1"
+memory=3G
+[ "$(kernel_field "$flavour" group)" != debug ] || memory=6G
 # shellcheck disable=SC2054 # the commas are qemu's
 args=(
-	"${accel_args[@]}" -smp 2 -m 3G -nodefaults -display none -no-reboot
+	"${accel_args[@]}" -smp 2 -m "$memory" -nodefaults -display none -no-reboot
 	-kernel "$kernel/boot/vmlinuz-$release" -initrd "$tmp/image" -append "$append"
 	-serial file:"$tmp/console"
 	-device virtio-rng-pci -device virtio-serial-pci

@@ -10,6 +10,8 @@ packages=(
 	# to build the library, the module and the tests
 	gcc g++ gcc-12 gcc-multilib make libc6-dev pkg-config libelf-dev
 	libtirpc-dev libpq-dev libcurl4-openssl-dev liburing-dev libcap-dev
+	# to build debug kernels
+	bc bison flex libssl-dev openssl
 	# to fetch and unpack kernels, and to boot them
 	qemu-system-x86 busybox-static cpio kmod xz-utils rsync util-linux
 	# the guest's userland is copied from this machine's
