@@ -73,8 +73,9 @@ mkdir -p "$tmp/cmd/run"
 	read -r rows columns < <(stty size 2>/dev/null || echo 24 80)
 	[ "$rows" != 0 ] || rows=24 columns=80
 	echo "rows=$rows columns=$columns"
-	export -p | grep -E '^declare -x (RPCCANCEL|KSELFTEST)_[A-Z0-9_]*=' |
-		grep -v '^declare -x RPCCANCEL_CACHE=' || :
+	# init's shell has no "declare".
+	(set -o posix; export -p) | grep -E '^export (RPCCANCEL|KSELFTEST)_[A-Z0-9_]*=' |
+		grep -v '^export RPCCANCEL_CACHE=' || :
 } >"$tmp/cmd/run/environment"
 {
 	echo 'cd /rpccancel'
