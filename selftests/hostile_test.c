@@ -37,7 +37,7 @@
 #define FAR_AWAY	0x200000000000ul
 #define MAX_ERRNO	4095
 /* No part may take longer, whatever happens. */
-#define PART_LIMIT	60
+#define PART_LIMIT	300
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 /* A command without its size. */
