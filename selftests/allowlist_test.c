@@ -567,6 +567,8 @@ static long do_sendmmsg(struct ctx *c)
 	return result(syscall(SYS_sendmmsg, c->fd[0], &msg, 1, 0));
 }
 
+/* Newer architectures have only the newer ones of these. */
+#ifdef SYS_poll
 static long do_poll(struct ctx *c)
 {
 	struct pollfd p = { .fd = c->fd[0], .events = POLLIN };
@@ -580,6 +582,24 @@ static long do_poll_timeout(struct ctx *c)
 
 	return result(syscall(SYS_poll, &p, 1, c->ms));
 }
+
+static long do_select(struct ctx *c)
+{
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(c->fd[0], &set);
+	return result(syscall(SYS_select, c->fd[0] + 1, &set, NULL, NULL,
+			      NULL));
+}
+
+static long do_epoll_wait(struct ctx *c)
+{
+	struct epoll_event ev;
+
+	return result(syscall(SYS_epoll_wait, c->fd[0], &ev, 1, -1));
+}
+#endif
 
 static long do_ppoll(struct ctx *c)
 {
@@ -597,16 +617,6 @@ static long do_ppoll_timeout(struct ctx *c)
 	return result(syscall(SYS_ppoll, &p, 1, timeout_of(c), &all, 8));
 }
 
-static long do_select(struct ctx *c)
-{
-	fd_set set;
-
-	FD_ZERO(&set);
-	FD_SET(c->fd[0], &set);
-	return result(syscall(SYS_select, c->fd[0] + 1, &set, NULL, NULL,
-			      NULL));
-}
-
 static long do_pselect6(struct ctx *c)
 {
 	fd_set set;
@@ -615,13 +625,6 @@ static long do_pselect6(struct ctx *c)
 	FD_SET(c->fd[0], &set);
 	return result(syscall(SYS_pselect6, c->fd[0] + 1, &set, NULL, NULL,
 			      timeout_of(c), NULL));
-}
-
-static long do_epoll_wait(struct ctx *c)
-{
-	struct epoll_event ev;
-
-	return result(syscall(SYS_epoll_wait, c->fd[0], &ev, 1, -1));
 }
 
 static long do_epoll_pwait(struct ctx *c)
@@ -761,12 +764,15 @@ VARIANT(accept_so_rcvtimeo, ACCEPT, accept, idle_listener_timeout, do_accept,
 	connect_one);
 VARIANT(accept4_tcp, ACCEPT, accept4, idle_tcp_listener, do_accept4,
 	connect_one);
+#ifdef SYS_poll
 VARIANT(poll, POLL, poll, empty_pipe, do_poll, feed_pipe);
 VARIANT(poll_timeout, POLL, poll, empty_pipe, do_poll_timeout, feed_pipe);
+VARIANT(select, POLL, select, empty_pipe, do_select, feed_pipe);
+VARIANT(epoll_wait, EPOLL, epoll_wait, empty_epoll, do_epoll_wait, feed_epoll);
+#endif
 VARIANT(ppoll, POLL, ppoll, empty_pipe, do_ppoll, feed_pipe);
 VARIANT(ppoll_timeout_mask, POLL, ppoll, empty_pipe, do_ppoll_timeout,
 	feed_pipe);
-VARIANT(select, POLL, select, empty_pipe, do_select, feed_pipe);
 VARIANT(pselect6_timeout, POLL, pselect6, empty_pipe, do_pselect6, feed_pipe);
 VARIANT(nanosleep, SLEEP, nanosleep, nothing, do_nanosleep, let_time_pass);
 VARIANT(clock_nanosleep, SLEEP, clock_nanosleep, nothing, do_clock_nanosleep,
@@ -782,7 +788,6 @@ VARIANT(msgrcv, MSG, msgrcv, empty_queue, do_msgrcv, feed_queue);
 VARIANT(msgsnd, MSG, msgsnd, full_queue, do_msgsnd, drain_queue);
 VARIANT(semop, SEM, semop, semaphore, do_semop, raise_semaphore);
 VARIANT(semtimedop, SEM, semtimedop, semaphore, do_semtimedop, raise_semaphore);
-VARIANT(epoll_wait, EPOLL, epoll_wait, empty_epoll, do_epoll_wait, feed_epoll);
 VARIANT(epoll_pwait, EPOLL, epoll_pwait, empty_epoll, do_epoll_pwait,
 	feed_epoll);
 VARIANT(epoll_pwait2, EPOLL, epoll_pwait2, empty_epoll, do_epoll_pwait2,
@@ -798,10 +803,13 @@ CHOSEN(sendto);
 CHOSEN(connect_unix);
 CHOSEN(connect_tcp);
 CHOSEN(accept4_tcp);
+#ifdef SYS_poll
 CHOSEN(poll);
 CHOSEN(poll_timeout);
-CHOSEN(ppoll_timeout_mask);
 CHOSEN(select);
+CHOSEN(epoll_wait);
+#endif
+CHOSEN(ppoll_timeout_mask);
 CHOSEN(pselect6_timeout);
 CHOSEN(nanosleep);
 CHOSEN(clock_nanosleep);
@@ -810,7 +818,6 @@ CHOSEN(fcntl_setlkw);
 CHOSEN(waitid);
 CHOSEN(msgrcv);
 CHOSEN(semtimedop);
-CHOSEN(epoll_wait);
 
 static void set_up(struct __test_metadata *_metadata, struct blocked *self,
 		   const struct call *call)

@@ -18,7 +18,7 @@
 
 #include <linux/rpccancel.h>
 
-_Static_assert(sizeof(void *) == 4, "this is to be built with -m32");
+_Static_assert(sizeof(void *) == 4, "this is to be a 32-bit program");
 
 static const unsigned int commands[] = {
 	RPCCANCEL_IOC_QUERY, RPCCANCEL_IOC_ATTACH, RPCCANCEL_IOC_DETACH,

@@ -154,7 +154,8 @@ static void start(struct __test_metadata *_metadata, FIXTURE_DATA(call) *self)
 {
 	ASSERT_EQ(0, rc_start(&self->thread, -1, one_call, self));
 	ASSERT_TRUE(rc_wait_asleep(self->thread.tid,
-				   self->ring ? SYS_io_uring_enter : SYS_poll,
+				   self->ring ? SYS_io_uring_enter :
+						RC_SYS_POLL,
 				   RC_PATIENCE));
 	ASSERT_EQ(0, self->begun);
 	ASSERT_EQ(RPC_S_OK, rpccancel_thread_open(self->thread.tid,
@@ -265,7 +266,8 @@ static void grace_over(struct __test_metadata *_metadata,
 	ASSERT_TRUE(rc_wait_stage(&self->thread, 3, RC_PATIENCE));
 	/* It is told, not refused: it goes on until its answer comes. */
 	ASSERT_TRUE(rc_wait_asleep(self->thread.tid,
-				   self->ring ? SYS_io_uring_enter : SYS_poll,
+				   self->ring ? SYS_io_uring_enter :
+						RC_SYS_POLL,
 				   RC_PATIENCE));
 	ASSERT_EQ(RPC_S_OK, rpccancel_thread_info(self->handle, &info));
 	EXPECT_EQ(CANCEL | GRACE, info.reason);

@@ -701,7 +701,7 @@ TEST_F(call, runtime_can_poll_its_own_handle)
 	self->flags = RPCCANCEL_MODE_CALL;
 	self->before = poll_own_handle;
 	ASSERT_EQ(0, rc_start(&self->thread, self->dev, one_call, self));
-	ASSERT_TRUE(rc_wait_asleep(self->thread.tid, SYS_poll, RC_PATIENCE));
+	ASSERT_TRUE(rc_wait_asleep(self->thread.tid, RC_SYS_POLL, RC_PATIENCE));
 	ASSERT_EQ(0, rc_cancel(self->thread.handle, self->gen,
 			       RPCCANCEL_INFINITE, NULL));
 	finish(_metadata, self, 1);

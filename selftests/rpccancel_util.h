@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 
 #include <linux/rpccancel.h>
@@ -24,6 +25,13 @@
 #define RC_PATIENCE	20000
 /* How long to look at something that must not happen. */
 #define RC_WHILE	50
+
+/* The system call that poll() makes: newer architectures have only one. */
+#ifdef SYS_poll
+#define RC_SYS_POLL	SYS_poll
+#else
+#define RC_SYS_POLL	SYS_ppoll
+#endif
 
 #define RC_NSEC_PER_MSEC	1000000ULL
 

@@ -330,7 +330,7 @@ TEST_F_TIMEOUT(scope, gets_the_resolver_out_once_not_once_for_each_server, 90)
 	ASSERT_EQ(0, ret);
 	ASSERT_EQ(0, rc_start(&self->thread, self->dev, resolve, self));
 	ASSERT_TRUE(rc_wait_stage(&self->thread, 1, RC_PATIENCE));
-	ASSERT_TRUE(rc_wait_asleep(self->thread.tid, SYS_poll, RC_PATIENCE))
+	ASSERT_TRUE(rc_wait_asleep(self->thread.tid, RC_SYS_POLL, RC_PATIENCE))
 		TH_LOG("it has ended: %s", gai_strerror(self->thread.ret));
 	/* The first server has been asked; nobody has answered. */
 	EXPECT_GE(questions(), 1);

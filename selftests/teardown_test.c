@@ -272,7 +272,8 @@ static int waiter_start(struct waiter *w, int handle, uint64_t gen, bool poll)
 	NEED(!pthread_create(&w->thread, NULL, waiter_main, w));
 	while (!w->tid)
 		rc_sleep(1);
-	NEED(rc_wait_asleep(w->tid, poll ? SYS_poll : SYS_ioctl, RC_PATIENCE));
+	NEED(rc_wait_asleep(w->tid, poll ? RC_SYS_POLL : SYS_ioctl,
+			    RC_PATIENCE));
 	return 0;
 }
 
