@@ -5,8 +5,8 @@
  * A canceller only notes what it wants in the record and queues task work.  The
  * work wakes an interruptible sleep; the system call unwinds as for a signal,
  * and the work runs on the way to user mode, before the restart logic looks at
- * the result.  Only there, where the thread can neither begin nor end a call,
- * is the cancel matched with the thread's generation:
+ * the result, or as if it did (rewind_arm64.c).  Only there, where the thread can
+ * neither begin nor end a call, is the cancel matched with its generation:
  *
  *	canceller			thread
  *	---------			------
@@ -44,6 +44,7 @@
 #include "deliver.h"
 #include "inspect.h"
 #include "rearm.h"
+#include "rewind.h"
 #include "stage.h"
 #include "syscalls.h"
 #include "thread.h"
@@ -308,16 +309,25 @@ static bool rpcc_deliver_run(struct rpcc_thread *t, int bit)
 static void rpcc_deliver_work(struct callback_head *work)
 {
 	struct rpcc_thread *t = container_of(work, struct rpcc_thread, work);
+	struct pt_regs *regs = current_pt_regs();
+	struct rpcc_rewound was;
 
+	rpcc_rewind_undo(&t->rewind, true, regs, &was);
 	if (!rpcc_deliver_run(t, RPCC_QUEUED))
-		rpcc_syscall_resume(current_pt_regs());
+		rpcc_syscall_resume(regs);
+	rpcc_rewind_redo(regs, &was);
 }
 
 /* May run after it, when it is too late for that; it has woken nobody, too. */
 static void rpcc_deliver_note(struct callback_head *note)
 {
-	rpcc_deliver_run(container_of(note, struct rpcc_thread, note),
-			 RPCC_NOTED);
+	struct rpcc_thread *t = container_of(note, struct rpcc_thread, note);
+	struct pt_regs *regs = current_pt_regs();
+	struct rpcc_rewound was;
+
+	rpcc_rewind_undo(&t->rewind, false, regs, &was);
+	rpcc_deliver_run(t, RPCC_NOTED);
+	rpcc_rewind_redo(regs, &was);
 }
 
 /*
@@ -325,21 +335,46 @@ static void rpcc_deliver_note(struct callback_head *note)
  * module.  A thread that is past running task work exits; what is pending is
  * then of no interest.  The last reference may just have gone when this comes
  * from an irq_work of a thread that died on another processor meanwhile.
+ * Returns whether it was queued, and not before.
  */
-static void rpcc_deliver_queue(struct rpcc_thread *t, int bit,
+static bool rpcc_deliver_queue(struct rpcc_thread *t, int bit,
 			       struct callback_head *work,
 			       enum task_work_notify_mode notify)
 {
 	if (test_and_set_bit(bit, &t->bits))
-		return;
+		return false;
 	if (!refcount_inc_not_zero(&t->refs))
-		return;
+		return false;
 
 	rpcc_stage_atomic(RPCC_STAGE_WORK_CLAIMED, t->task->pid);
 	if (task_work_add(t->task, work, notify)) {
 		clear_bit(bit, &t->bits);
 		rpcc_thread_put(t);
+		return false;
 	}
+
+	return true;
+}
+
+static void rpcc_deliver_queue_note(struct rpcc_thread *t)
+{
+	unsigned int runs = rpcc_rewind_runs(&t->rewind);
+
+	if (rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME))
+		rpcc_rewind_noted(&t->rewind, runs);
+}
+
+/* Sees for the thread what its work cannot see any more, see rewind_arm64.c. */
+static void rpcc_deliver_look(struct rpcc_thread *t)
+{
+	struct restart_block restart;
+	struct pt_regs regs;
+	unsigned int runs;
+
+	rpcc_deliver_queue_note(t);
+	if (rpcc_rewind_look(&t->rewind, &runs) &&
+	    rpcc_inspect_regs(t->task, &regs, &restart))
+		rpcc_rewind_seen(&t->rewind, runs, &regs);
 }
 
 /**
@@ -350,6 +385,8 @@ static void rpcc_deliver_queue(struct rpcc_thread *t, int bit,
  */
 void rpcc_deliver_wake(struct rpcc_thread *t)
 {
+	if (RPCC_REWINDS)
+		rpcc_deliver_look(t);
 	rpcc_deliver_queue(t, RPCC_QUEUED, &t->work, TWA_SIGNAL);
 }
 
@@ -410,7 +447,7 @@ void rpcc_deliver_kick(struct rpcc_thread *t)
 {
 	if (rpcc_deliver_can_wait(t)) {
 		rpcc_stage_atomic(RPCC_STAGE_KICK_LOOKED, t->task->pid);
-		rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
+		rpcc_deliver_queue_note(t);
 		rpcc_stage_atomic(RPCC_STAGE_KICK_NOTED, t->task->pid);
 		/*
 		 * See the diagram; it may have been queued before.  Also pairs
@@ -439,7 +476,7 @@ void rpcc_deliver_watch(struct rpcc_thread *t)
 	spin_lock_irq(&t->lock);
 	if (!t->gone && !t->watched) {
 		WRITE_ONCE(t->watched, true);
-		rpcc_deliver_queue(t, RPCC_NOTED, &t->note, TWA_RESUME);
+		rpcc_deliver_queue_note(t);
 	}
 	spin_unlock_irq(&t->lock);
 }
@@ -487,4 +524,5 @@ void rpcc_deliver_init(struct rpcc_thread *t)
 {
 	init_task_work(&t->work, rpcc_deliver_work);
 	init_task_work(&t->note, rpcc_deliver_note);
+	rpcc_rewind_init(&t->rewind);
 }

@@ -27,15 +27,23 @@
 static bool rpcc_inspect_asleep(struct task_struct *task)
 {
 #ifdef CONFIG_SMP
-	if (READ_ONCE(task->on_cpu))
+	/* Pairs with finish_task(): what it has written before is seen. */
+	if (smp_load_acquire(&task->on_cpu))
 		return false;
 #endif
 	return READ_ONCE(task->__state);
 }
 
-/* A copy of what a sleeping task brought into the kernel. */
-static bool rpcc_inspect_regs(struct task_struct *task, struct pt_regs *regs,
-			      struct restart_block *restart)
+/**
+ * rpcc_inspect_regs() - what a sleeping task brought into the kernel
+ * @task:	the task
+ * @regs:	out: a copy of its user registers
+ * @restart:	out: a copy of its restart block
+ *
+ * Return: whether it was asleep.
+ */
+bool rpcc_inspect_regs(struct task_struct *task, struct pt_regs *regs,
+		       struct restart_block *restart)
 {
 	unsigned long switches = READ_ONCE(task->nvcsw);
 

@@ -29,12 +29,9 @@ static int __init rpcc_init(void)
 {
 	int err;
 
-	/*
-	 * Elsewhere it builds, but arm64 for one rewinds an interrupted call
-	 * before task work runs, where nothing can be refused any more.
-	 */
-	if (!IS_ENABLED(CONFIG_X86_64)) {
-		pr_err("only x86-64 is supported\n");
+	/* Elsewhere it builds, but when task work runs there is not known. */
+	if (!IS_ENABLED(CONFIG_X86_64) && !IS_ENABLED(CONFIG_ARM64)) {
+		pr_err("only x86-64 and arm64 are supported\n");
 		return -EOPNOTSUPP;
 	}
 

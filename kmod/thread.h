@@ -15,6 +15,7 @@
 #include <linux/rpccancel.h>
 
 #include "rearm.h"
+#include "rewind.h"
 
 struct rpcc_device;
 struct rpcc_user;
@@ -66,6 +67,7 @@ enum {
  * @death:	queues @bury for @rearm, likewise, when @task is dead
  * @backoff:	instead of these where the kernel has no preempt notifiers
  * @backoff_ns:	its current period
+ * @rewind:	the call it comes out of, where @work cannot see that
  * @timer:	ends the grace and the deadline
  * @bury:	tells waiters of the death, and drops @rearm's reference
  * @rcu:	delays the freeing
@@ -104,6 +106,7 @@ struct rpcc_thread {
 	wait_queue_head_t wait;
 	struct callback_head work;
 	struct callback_head note;
+	struct rpcc_rewind rewind;
 #if RPCC_HAVE_NOTIFIER
 	struct preempt_notifier rearm;
 	struct irq_work kick;
