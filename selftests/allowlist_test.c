@@ -986,6 +986,17 @@ TEST_F(chosen, is_refused_when_cancelled_before)
 	EXPECT_TRUE(b->usable);
 }
 
+/* What a poller leaves with the thread to do later is not in the way. */
+TEST_F(chosen, is_refused_when_its_handle_has_been_polled)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	start(_metadata, &self->b);
+	p.fd = self->b.thread.handle;
+	ASSERT_EQ(0, poll(&p, 1, 0));
+	cancel(_metadata, &self->b, ECANCELED);
+}
+
 /* Behind a stop, some of them sit in restart_syscall(2). */
 TEST_F(chosen, can_be_cancelled_after_stop_and_continue)
 {
