@@ -40,7 +40,7 @@ selftests: lib prepare
 
 # What every target that boots a VM needs.
 prepare:
-	@$(VM)/setup.sh
+	@$(VM)/setup.sh $(FLAVOUR)
 	@$(VM)/fetch.sh --kselftest
 	@$(VM)/fetch.sh $(FLAVOUR)
 

@@ -14,18 +14,21 @@
 . "$(dirname "$0")/common.sh"
 
 [ $# -ge 1 ] || die "which kernel? A flavour ($(flavours | xargs)) or a folder"
+vars=() source=kmod module=rpccancel
 if [ -d "$1" ]; then
 	kdir=$1
 else
 	check_flavour "$1"
 	kdir=$(kernel_headers "$1")
+	arch=$(kernel_arch "$1")
+	[ "$arch" = amd64 ] ||
+		vars+=(ARCH="$arch" CROSS_COMPILE="$(triplet "$arch")-")
 fi
 [ -e "$kdir/Makefile" ] || die "$kdir has no kernel headers"
 [ -e "$top/kmod/Kbuild" ] || die "there is no kmod/Kbuild"
 release=$(awk '/UTS_RELEASE/ { gsub(/"/, ""); print $3 }' \
 	"$kdir/include/generated/utsrelease.h")
 dir=$build/$release${2:+-$2}
-vars=() source=kmod module=rpccancel
 case ${2-} in
 '') ;;
 hold) source=selftests/vm/hold module=hold_notifiers ;;

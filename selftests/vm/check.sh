@@ -10,7 +10,7 @@
 
 . "$(dirname "$0")/common.sh"
 
-read -ra kernels <<<"${KERNEL:-$(flavours | xargs)}"
+read -ra kernels <<<"${KERNEL:-$(flavours stock | xargs)}"
 read -ra tests <<<"${TESTS-}"
 for k in "${kernels[@]}"; do
 	check_flavour "$k"
@@ -159,7 +159,7 @@ kernel()
 		make -s -C selftests run_tests KSFT_DIR=/rpccancel "${select[@]}"
 }
 
-"$vm/setup.sh"
+"$vm/setup.sh" "${kernels[@]}"
 "$vm/fetch.sh" --kselftest
 "$vm/fetch.sh" "${kernels[@]}" "$default_flavour"
 make -s -C "$top/libuser"

@@ -58,6 +58,34 @@ kernel_field()
 	}' "$vm/kernels"
 }
 
+# kernel_arch FLAVOUR: Debian's name of the architecture it is for.
+kernel_arch()
+{
+	local image
+	image=$(kernel_field "$1" image)
+	if [[ $image = *:* ]]; then
+		echo "${image#*:}"
+	else
+		echo amd64
+	fi
+}
+
+# triplet ARCH: the GNU name, which cross compilers and folders have.
+triplet()
+{
+	case $1 in
+	amd64) echo x86_64-linux-gnu ;;
+	arm64) echo aarch64-linux-gnu ;;
+	*) die "nothing is known of the architecture $1" ;;
+	esac
+}
+
+# Where fetch.sh has unpacked another architecture's userland.
+userland()
+{
+	printf '%s\n' "$cache/userland-$1"
+}
+
 check_flavour()
 {
 	flavours | grep -qxF -- "$1" ||

@@ -9,7 +9,8 @@
 # Kernels, their headers and kselftest come as Debian packages. They are
 # unpacked in the cache folder, never installed. What is there already is not
 # fetched again; delete the cache folder to get newer ones. Debug kernels are
-# built, see build-kernel.sh.
+# built, see build-kernel.sh. With a kernel for another architecture comes a
+# userland for it, to boot and to link with.
 
 . "$(dirname "$0")/common.sh"
 
@@ -30,19 +31,52 @@ download()
 		>"$dir/log" 2>&1)
 }
 
-refreshed=
+refreshed='' arch=amd64
 refresh()
 {
+	local apt=(apt-get -q -o DPkg::Lock::Timeout=300)
 	[ -z "$refreshed" ] || return 1
 	refreshed=y
-	say "refreshing the package lists"
-	as_root apt-get -q -o DPkg::Lock::Timeout=300 update >"$tmp/log" 2>&1
+	say "refreshing the package lists${apt_dir:+ for $arch}"
+	if [ -n "${apt_dir-}" ]; then
+		"${apt[@]}" update >"$tmp/log" 2>&1
+	else
+		as_root "${apt[@]}" update >"$tmp/log" 2>&1
+	fi
 }
 
+# foreign ARCH: from here on apt is about another architecture. It has lists of
+# its own, from the same mirror, so that the machine's need not be changed.
+foreign()
+{
+	arch=$1 apt_dir=$cache/apt-$1 refreshed=
+	mkdir -p "$apt_dir"/{lists,archives}/partial "$apt_dir"/etc/{apt.conf,preferences}.d
+	: >"$apt_dir/status"
+	# shellcheck disable=SC2016 # apt-get expands it, not the shell
+	apt-get indextargets --format \
+		'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+		'Created-By: Packages' 'Origin: Debian' |
+		sort -u >"$apt_dir/etc/sources.list"
+	cat >"$apt_dir/apt.conf" <<-EOF
+		APT::Architecture "$arch";
+		APT::Architectures { "$arch"; "amd64"; };
+		APT::Sandbox::User "root";
+		APT::Install-Recommends "false";
+		Acquire::Languages "none";
+		Acquire::GzipIndexes "true";
+		Dir::Etc "$apt_dir/etc";
+		Dir::State "$apt_dir";
+		Dir::State::status "$apt_dir/status";
+		Dir::Cache "$apt_dir";
+	EOF
+	export APT_CONFIG=$apt_dir/apt.conf
+}
+
+# unpack [TAR_OPTION...]: what was downloaded into $tmp, in $tmp/root.
 unpack()
 {
 	local deb
-	mkdir "$tmp/root"
+	mkdir -p "$tmp/root"
 	for deb in "$tmp"/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$tmp/root" "$@"
 		rm -f "$deb"
@@ -64,17 +98,20 @@ kernel_packages()
 	headers=${image/image/headers}
 	headers=${headers%-unsigned}
 	printf '%s\n' "$image" "$headers"
-	depends "$headers" '^linux-(headers|kbuild)-'
+	# kbuild has programs to be run here
+	depends "$headers" '^linux-(headers|kbuild)-' |
+		sed 's/^linux-kbuild-.*/&:amd64/'
 }
 
 fetch_kernel()
 {
-	local packages release root
+	local packages release root image
 	[ ! -e "$cache/$1/.complete" ] || return 0
-	mapfile -t packages < <(kernel_packages "$(kernel_field "$1" image)")
+	image=$(kernel_field "$1" image)
+	mapfile -t packages < <(kernel_packages "${image%:*}")
 	if [ ${#packages[@]} -lt 3 ]; then
 		refresh || give_up "the package lists for $1"
-		mapfile -t packages < <(kernel_packages "$(kernel_field "$1" image)")
+		mapfile -t packages < <(kernel_packages "${image%:*}")
 		[ ${#packages[@]} -ge 3 ] || give_up "the kernel $1"
 	fi
 	say "fetching $1: ${packages[*]}"
@@ -117,6 +154,50 @@ fetch_source()
 	tar -xJf "$tmp/root/usr/src/$package.tar.xz" -C "$dir" --strip-components=1
 	printf '%s\n' "$version"
 }
+
+# What mkinitramfs.sh takes from this machine otherwise, and what the tests are
+# linked with.
+userland_packages=(
+	base-files bash busybox-static coreutils dash diffutils findutils gawk grep
+	hostname iproute2 kmod libc-bin login make mount ncurses-base netbase passwd
+	perl-base procps sed strace util-linux
+	libc6-dev libcap-dev libcurl4-openssl-dev libpq-dev libtirpc-dev liburing-dev
+)
+
+fetch_userland()
+{
+	local dir install link target
+	dir=$(userland "$arch")
+	[ "${userland_packages[*]}" != "$(cat "$dir/.complete" 2>/dev/null)" ] || return 0
+	say "fetching a userland for $arch"
+	mkdir "$tmp/partial"
+	install=(apt-get -q -y -o Dir::Cache::archives="$tmp" --download-only install
+		 "${userland_packages[@]}")
+	"${install[@]}" >"$tmp/log" 2>&1 ||
+		{ refresh && "${install[@]}" >"$tmp/log" 2>&1; } ||
+		give_up "a userland for $arch"
+	mkdir -p "$tmp"/root/usr/{bin,sbin,lib}
+	ln -s usr/bin usr/sbin usr/lib "$tmp/root"
+	unpack --keep-directory-symlink --exclude='./usr/share/doc/*' \
+		--exclude='./usr/share/man/*' --exclude='./usr/share/locale/*'
+	# Links that expect to be in /: make them relative.
+	find "$tmp/root" -lname '/*' -printf '%P %l\n' | while read -r link target; do
+		ln -sfnr "$tmp/root$target" "$tmp/root/$link"
+	done
+	echo "${userland_packages[*]}" >"$tmp/root/.complete"
+	rm -rf "$dir"
+	mv "$tmp/root" "$dir"
+}
+
+fetch_flavour()
+(
+	trap - EXIT
+	if [ "$(kernel_arch "$1")" != amd64 ]; then
+		foreign "$(kernel_arch "$1")"
+		fetch_userland
+	fi
+	fetch_kernel "$1"
+)
 
 kselftest=$cache/kselftest/tools/testing/selftests
 
@@ -181,7 +262,7 @@ for f in "${what[@]}"; do
 	case $f in
 	kselftest) fetch_kselftest ;;
 	source) fetch_source ;;
-	*) fetch_kernel "$f" ;;
+	*) fetch_flavour "$f" ;;
 	esac
 	rm -rf "$tmp"
 done

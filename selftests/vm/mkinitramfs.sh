@@ -6,7 +6,8 @@
 # Writes IMAGE, the guest's whole file system, out of archives the kernel
 # unpacks one after another: this machine's userland (rebuilt when a package
 # changed), this tree as built, the kernel's modules. The modules must have
-# been built by build-module.sh.
+# been built by build-module.sh. For another architecture the userland is what
+# fetch.sh has brought, and the tree is built here by cross-build.sh.
 
 . "$(dirname "$0")/common.sh"
 
@@ -14,6 +15,7 @@
 check_flavour "$1"
 kernel=$(kernel_dir "$1")
 release=${kernel##*/}
+arch=$(kernel_arch "$1")
 image=$2
 
 programs=(
@@ -26,7 +28,7 @@ files=(
 	/etc/protocols /etc/services /etc/rpc /etc/netconfig
 	/etc/bindresvport.blacklist /etc/gai.conf /etc/ld.so.cache
 	/lib/terminfo/l/linux /lib/terminfo/x/xterm /lib/terminfo/x/xterm-256color
-	/lib/x86_64-linux-gnu/libgcc_s.so.1 # the C library opens it by name
+	"/lib/$(triplet "$arch")/libgcc_s.so.1" # the C library opens it by name
 	/usr/lib/locale/C.utf8
 )
 modules=(virtio_pci virtio_console virtio_rng overlay veth dummy sch_netem)
@@ -65,18 +67,10 @@ pack()
 	mv "$2.new" "$2"
 }
 
-make_base()
+# copy_own ROOT: programs of this machine, and what they need.
+copy_own()
 {
-	local root=$build/vm/base p n
-	[ "$build/vm/base.cpio" -nt "$0" ] &&
-		[ "$build/vm/base.cpio" -nt "$vm/init" ] &&
-		[ "$build/vm/base.cpio" -nt "$vm/bad-log" ] &&
-		[ "$build/vm/base.cpio" -nt /var/lib/dpkg/status ] && return
-	say "packing the guest's userland"
-	new_root "$root"
-	mkdir -p "$root"/{dev,proc,sys,run,tmp,root,etc,var/tmp,mnt} \
-		"$root"/home/{alice,bob} "$root/usr/local/bin"
-	ln -s /run "$root/var/run"
+	local root=$1 p n
 	mapfile -t -O ${#programs[@]} programs < <(dpkg -L coreutils |
 		grep -E '^(/usr)?/bin/.' | xargs -n 1 basename)
 	for p in "${programs[@]}"; do
@@ -90,6 +84,35 @@ make_base()
 	dpkg -L perl-base | grep /perl-base/ | while read -r p; do
 		[ -d "$p" ] || cp -L --parents "$p" "$root"
 	done
+}
+
+# copy_userland ROOT: all of it but what is only for building.
+copy_userland()
+{
+	rsync -a --exclude='*.a' --exclude='*.o' --exclude=/usr/include \
+		--exclude=/usr/share --exclude='/usr/lib/*/gconv' \
+		--exclude='/usr/lib/*/perl' --exclude=/boot --exclude=/var \
+		"$(userland "$arch")/" "$1/"
+	ln -sf gawk "$1/usr/bin/awk"
+}
+
+make_base()
+{
+	local root=$build/vm/base-$arch p installed=/var/lib/dpkg/status
+	[ "$arch" = amd64 ] || installed=$(userland "$arch")/.complete
+	[ "$root.cpio" -nt "$0" ] && [ "$root.cpio" -nt "$vm/init" ] &&
+		[ "$root.cpio" -nt "$vm/bad-log" ] &&
+		[ "$root.cpio" -nt "$installed" ] && return
+	say "packing the guest's userland"
+	new_root "$root"
+	mkdir -p "$root"/{dev,proc,sys,run,tmp,root,etc,var/tmp,mnt} \
+		"$root"/home/{alice,bob} "$root/usr/local/bin"
+	ln -s /run "$root/var/run"
+	if [ "$arch" = amd64 ]; then
+		copy_own "$root"
+	else
+		copy_userland "$root"
+	fi
 	for p in $(busybox --list); do	# what is left: vi, less, nc, ping ...
 		[ -e "$root/usr/bin/$p" ] || [ -e "$root/usr/sbin/$p" ] ||
 			ln -s busybox "$root/usr/bin/$p"
@@ -113,33 +136,35 @@ make_base()
 	printf '%s\n' '127.0.0.1 localhost guest' '::1 localhost' >"$root/etc/hosts"
 	echo 'nameserver 127.0.0.1' >"$root/etc/resolv.conf"
 	echo guest >"$root/etc/hostname"
-	ln -s /proc/self/mounts "$root/etc/mtab"
+	ln -sf /proc/self/mounts "$root/etc/mtab"
 	chmod 1777 "$root/tmp" "$root/var/tmp"
 	cp "$vm/init" "$root/init"
-	pack "$root" "$build/vm/base.cpio"
+	pack "$root" "$root.cpio"
 }
 
 # kselftest's files lie beside selftests/, as in the kernel's tree: that is how
 # its runner finds selftests/settings.
 make_tree()
 {
-	local root=$build/vm/tree dir kselftest
+	local root=$build/vm/tree-$arch from=$top dir kselftest
+	[ "$arch" = amd64 ] || from=$("$vm/cross-build.sh" "$arch")
 	kselftest=$("$vm/fetch.sh" --print-kselftest)
 	new_root "$root"
 	mkdir "$root/rpccancel"
 	for dir in selftests libuser include kmod; do
-		[ ! -d "$top/$dir" ] || rsync -a --exclude='*.o' --exclude='*.ko' \
-			--exclude='.*.cmd' "$top/$dir" "$root/rpccancel/"
+		[ ! -d "$from/$dir" ] || rsync -a --exclude='*.o' --exclude='*.ko' \
+			--exclude='.*.cmd' "$from/$dir" "$root/rpccancel/"
 	done
 	mkdir -p "$root/rpccancel"/{build,libuser}
-	[ ! -d "$build/libuser" ] ||
-		cp -a "$build"/libuser/librpccancel.* "$root/rpccancel/libuser/"
+	[ ! -d "$from/build/libuser" ] ||
+		cp -a "$from"/build/libuser/librpccancel.* "$root/rpccancel/libuser/"
 	ln -s ../libuser "$root/rpccancel/build/libuser"
 	cp -a "$kselftest/." "$root/rpccancel/"
 	cp -a "$vm/bad-log" "$root/rpccancel/"
-	find "$top/selftests" "$build"/libuser/librpccancel.so* -type f -perm /100 2>/dev/null |
+	[ "$arch" != amd64 ] ||
+		find "$top/selftests" "$build"/libuser/librpccancel.so* -type f -perm /100 2>/dev/null |
 		copy_libraries "$root"
-	pack "$root" "$build/vm/tree.cpio"
+	pack "$root" "$root.cpio"
 }
 
 make_kernel()
@@ -171,4 +196,4 @@ flock 9
 make_base
 make_tree
 make_kernel
-cat "$build/vm/base.cpio" "$build/vm/tree.cpio" "$build/vm/$release.cpio" >"$image"
+cat "$build/vm/base-$arch.cpio" "$build/vm/tree-$arch.cpio" "$build/vm/$release.cpio" >"$image"

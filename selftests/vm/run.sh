@@ -24,7 +24,13 @@ while getopts k:t:l:q opt; do
 done
 shift $((OPTIND - 1))
 check_flavour "$flavour"
-command -v qemu-system-x86_64 >/dev/null || die "there is no qemu: run $vm/setup.sh"
+arch=$(kernel_arch "$flavour")
+case $arch in
+amd64) qemu=qemu-system-x86_64 machine=() tty=ttyS0 ;;
+arm64) qemu=qemu-system-aarch64 machine=(-machine virt) tty=ttyAMA0 ;;
+*) die "nothing is known of the architecture $arch" ;;
+esac
+command -v $qemu >/dev/null || die "there is no $qemu: run $vm/setup.sh $flavour"
 kernel=$(kernel_dir "$flavour")
 release=${kernel##*/}
 
@@ -34,10 +40,10 @@ for tmp in "$build"/vm/run.*; do	# left by runs that were killed
 done
 tmp=$build/vm/run.$$
 mkdir "$tmp"
-qemu=
+guest=
 cleanup()
 {
-	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || :
+	[ -z "$guest" ] || kill "$guest" 2>/dev/null || :
 	rm -rf "$tmp"
 }
 trap cleanup EXIT
@@ -48,17 +54,19 @@ trap 'exit 143' TERM HUP
 # that ends qemu.
 boots()
 {
-	timeout 10 qemu-system-x86_64 -accel "$1" -m 256 -nodefaults -display none \
+	timeout 10 $qemu -accel "$1" "${machine[@]}" -m 256 -nodefaults -display none \
 		-no-reboot -serial file:"$tmp/probe" -kernel "$kernel/boot/vmlinuz-$release" \
-		-append 'console=ttyS0 panic=-1' </dev/null >/dev/null 2>&1 &&
+		-append "console=$tty panic=-1" </dev/null >/dev/null 2>&1 &&
 		grep -q 'Kernel panic' "$tmp/probe"
 }
 
 # KVM may exist and yet boot nothing (nested virtualisation that is not).
-if [ -w /dev/kvm ] && boots kvm; then
+if [ "$(uname -m)-$arch" = x86_64-amd64 ] && [ -w /dev/kvm ] && boots kvm; then
 	accel=kvm accel_args=(-accel kvm -cpu host)
 else
 	accel=tcg accel_args=(-accel "tcg,thread=multi" -cpu max)
+	# Pointers are authenticated all the time: not by the true, slow function.
+	[ "$arch" != arm64 ] || accel_args[3]+=,pauth-impdef=on
 fi
 
 "$vm/mkinitramfs.sh" "$flavour" "$tmp/image"
@@ -84,16 +92,16 @@ mkdir -p "$tmp/cmd/run"
 } >"$tmp/cmd/run/command"
 (cd "$tmp/cmd" && find . -mindepth 1 | cpio -o -H newc -R 0:0 --quiet) >>"$tmp/image"
 
-append="console=ttyS0 panic=-1 oops=panic panic_on_warn=1 loglevel=5 rdinit=/init"
+append="console=$tty panic=-1 oops=panic panic_on_warn=1 loglevel=5 rdinit=/init"
 append+=" sysctl.kernel.softlockup_panic=1 sysctl.kernel.hung_task_panic=1"
 append+=" $(kernel_field "$flavour" cmdline)"
 # The second processor comes when what hold/ is about is done.
-[ "$accel" = kvm ] || append+=" maxcpus=1"
+[ "$accel-$arch" != tcg-amd64 ] || append+=" maxcpus=1"
 memory=3G
 [ "$(kernel_field "$flavour" group)" != debug ] || memory=6G
 # shellcheck disable=SC2054 # the commas are qemu's
 args=(
-	"${accel_args[@]}" -smp 2 -m "$memory" -nodefaults -display none -no-reboot
+	"${accel_args[@]}" "${machine[@]}" -smp 2 -m "$memory" -nodefaults -display none -no-reboot
 	-kernel "$kernel/boot/vmlinuz-$release" -initrd "$tmp/image" -append "$append"
 	-serial file:"$tmp/console"
 	-device virtio-rng-pci -device virtio-serial-pci
@@ -115,11 +123,11 @@ else
 fi
 # shellcheck disable=SC2086 # QEMU_ARGS is words
 setpriv --pdeathsig TERM timeout --foreground "$limit" \
-	qemu-system-x86_64 "${args[@]}" ${QEMU_ARGS-} <&4 2>"$tmp/errors" &
-qemu=$!
+	$qemu "${args[@]}" ${QEMU_ARGS-} <&4 2>"$tmp/errors" &
+guest=$!
 status=0
-wait "$qemu" || status=$?
-qemu=
+wait "$guest" || status=$?
+guest=
 [ $# = 0 ] || wait	# for cat: qemu has closed the pipe
 
 [ -z "$console" ] || cp "$tmp/console" "$console"

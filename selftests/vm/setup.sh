@@ -1,14 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
+# usage: setup.sh [FLAVOUR...]
+#
 # Installs the Debian packages that the build and the tests need and that are
-# missing. Says what it installs; quick and silent when nothing is missing.
+# missing, with those that kernels for another architecture need, if any is named.
+# Says what it installs; quick and silent when nothing is missing.
 
 . "$(dirname "$0")/common.sh"
 
 packages=(
 	# to build the library, the module and the tests
-	gcc g++ gcc-12 gcc-multilib make libc6-dev pkg-config libelf-dev
+	# (gcc-multilib has a link more, and conflicts with all cross compilers)
+	gcc g++ gcc-12 gcc-12-multilib make libc6-dev pkg-config libelf-dev
 	libtirpc-dev libpq-dev libcurl4-openssl-dev liburing-dev libcap-dev
 	# to build debug kernels
 	bc bison flex libssl-dev openssl
@@ -25,6 +29,15 @@ packages=(
 	# to check the style and the manual pages
 	clang clang-format codespell mandoc python3 shellcheck sparse
 )
+for f; do
+	check_flavour "$f"
+	case $(kernel_arch "$f") in
+	arm64)
+		packages+=(qemu-system-arm gcc-12-aarch64-linux-gnu
+			   # 32-bit programs
+			   gcc-12-arm-linux-gnueabihf libc6-dev-armhf-cross) ;;
+	esac
+done
 
 command -v apt-get >/dev/null || die "this needs Debian: there is no apt-get"
 
