@@ -105,6 +105,15 @@ static bool rpcc_handle_take(struct rpcc_handle *handle,
 	return event->count;
 }
 
+/* The event could not be told: it is there for the next read. */
+static void rpcc_handle_give_back(struct rpcc_handle *handle,
+				  const struct rpccancel_event *event)
+{
+	atomic64_sub(event->count, &handle->seen);
+	/* Who looked meanwhile has found nothing. */
+	wake_up_all(&handle->thread->wait);
+}
+
 static ssize_t rpcc_handle_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct file *file = iocb->ki_filp;
@@ -132,8 +141,10 @@ static ssize_t rpcc_handle_read(struct kiocb *iocb, struct iov_iter *to)
 		if (!taken)
 			return 0;
 	}
-	if (copy_to_iter(&event, sizeof(event), to) != sizeof(event))
+	if (copy_to_iter(&event, sizeof(event), to) != sizeof(event)) {
+		rpcc_handle_give_back(handle, &event);
 		return -EFAULT;
+	}
 
 	return sizeof(event);
 }

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "kselftest_harness.h"
 #include "rpccancel_util.h"
@@ -674,6 +675,30 @@ TEST_F(call, every_handle_has_a_memory_of_its_own)
 	EXPECT_EQ(EAGAIN, errno);
 	EXPECT_EQ(-1, read(other, &ev, sizeof(ev) - 1));
 	EXPECT_EQ(EINVAL, errno);
+	feed(_metadata, self);
+	finish(_metadata, self, 1);
+}
+
+TEST_F(call, an_event_that_could_not_be_copied_is_still_there)
+{
+	struct iovec nowhere = { NULL, sizeof(struct rpccancel_event) };
+	struct rpccancel_event ev;
+
+	self->flags = RPCCANCEL_MODE_CALL;
+	start(_metadata, self);
+	ASSERT_EQ(0, rc_set_nonblock(self->thread.handle, true));
+	ASSERT_EQ(0, rc_cancel(self->thread.handle, self->gen,
+			       RPCCANCEL_INFINITE, NULL));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(POLLIN, rc_poll(self->thread.handle, POLLIN,
+					  RC_PATIENCE));
+		EXPECT_EQ(-1, readv(self->thread.handle, &nowhere, 1));
+		EXPECT_EQ(EFAULT, errno);
+	}
+	EXPECT_EQ(sizeof(ev), read(self->thread.handle, &ev, sizeof(ev)));
+	EXPECT_EQ(self->gen, ev.gen);
+	EXPECT_EQ(1u, ev.count);
+	EXPECT_EQ(0, rc_poll(self->thread.handle, POLLIN, 0));
 	feed(_metadata, self);
 	finish(_metadata, self, 1);
 }
