@@ -26,22 +26,29 @@ int rc_open_device(void)
 	return dev < 0 ? -errno : dev;
 }
 
+/* Ends the program, which has done nothing yet, as skipped. */
+void rc_skip(const char *why)
+{
+	if (!getenv("KSFT_TAP_LEVEL"))
+		puts("TAP version 13");
+	printf("1..0 # SKIP %s\n", why);
+	exit(4);
+}
+
 /* Ends the program as skipped when there is nothing to test. */
 void rc_need_device(void)
 {
 	int dev = rc_open_device();
+	char why[64];
 
 	if (dev >= 0) {
 		close(dev);
 		return;
 	}
-	if (!getenv("KSFT_TAP_LEVEL"))
-		puts("TAP version 13");
 	if (dev == -ENOENT)
-		puts("1..0 # SKIP " RC_DEVICE " is not there: load the module");
-	else
-		printf("1..0 # SKIP " RC_DEVICE ": %s\n", strerror(-dev));
-	exit(4);
+		rc_skip(RC_DEVICE " is not there: load the module");
+	snprintf(why, sizeof(why), RC_DEVICE ": %s", strerror(-dev));
+	rc_skip(why);
 }
 
 int rc_query(int dev, struct rpccancel_query *q)

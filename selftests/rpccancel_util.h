@@ -52,6 +52,7 @@ struct rc_thread {
 /* The device and what it says about itself. */
 int rc_open_device(void);
 void rc_need_device(void);
+void rc_skip(const char *why);
 int rc_query(int dev, struct rpccancel_query *q);
 
 /* The calling thread. */
@@ -132,7 +133,10 @@ const char *rc_result_name(int result);
 #define RC_PARAMETERS	"/sys/module/rpccancel/parameters/"
 
 /* With the harness: its main(), which skips when there is no device. */
-#define RPCCANCEL_TEST_MAIN						\
+#define RPCCANCEL_TEST_MAIN	RPCCANCEL_TEST_MAIN_NEEDING((void)0)
+
+/* The same, with what else it cannot be without: a call that may rc_skip(). */
+#define RPCCANCEL_TEST_MAIN_NEEDING(needs)				\
 static void __attribute__((constructor)) __constructor_order_last(void)\
 {									\
 	if (!__constructor_order)					\
@@ -141,6 +145,7 @@ static void __attribute__((constructor)) __constructor_order_last(void)\
 int main(int argc, char **argv)						\
 {									\
 	rc_need_device();						\
+	needs;								\
 	return test_harness_run(argc, argv);				\
 }
 
