@@ -84,8 +84,14 @@ run_shellcheck()
 
 run_codespell()
 {
-	# "did not execute", as the standard has it
-	printf '%s\n' "${all[@]}" | xargs codespell -L dne
+	# "did not execute", as the standard has it; syzkaller's "inout"
+	printf '%s\n' "${all[@]}" | xargs codespell -L dne,inout
+}
+
+run_syzkaller()
+{
+	local dir=selftests/fuzz/syzkaller
+	"$dir/compare.py" "$dir/dev_rpccancel.txt" include/uapi/linux/rpccancel.h
 }
 
 run_spdx()
@@ -106,7 +112,7 @@ run_spdx()
 "$vm/setup.sh"
 "$vm/fetch.sh" --kselftest
 "$vm/fetch.sh" "$default_flavour"
-echo "1..8"
+echo "1..9"
 check "checkpatch of kmod and its header" \
 	run_checkpatch '^(kmod|include/uapi)/.*\.[ch]$' $ignore '/trace\.h$'
 check "checkpatch of the tracepoints" run_checkpatch '^kmod/trace\.h$' $trace
@@ -115,5 +121,6 @@ check "sparse" run_sparse
 check "clang-format of libuser and include" run_clang_format
 check "shellcheck" run_shellcheck
 check "codespell" run_codespell
+check "description for syzkaller" run_syzkaller
 check "SPDX lines" run_spdx
 exit "$status"
