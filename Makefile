@@ -17,8 +17,8 @@ MAKEFLAGS += --no-print-directory
 KDIR	?= $(or $(wildcard $(RUNNING)),cloud-6.1)
 FLAVOUR	 = $(or $(firstword $(KERNEL)),cloud-6.1)
 
-.PHONY: all modules lib selftests demo check check-nightly fuzz model style install \
-	modules-install dkms-install vm vm-modules prepare clean help
+.PHONY: all modules lib selftests demo check check-nightly fuzz model coverage \
+	style install modules-install dkms-install vm vm-modules prepare clean help
 
 all: modules lib	## the module and the library
 
@@ -65,9 +65,15 @@ check-nightly:		## the same with a million races
 	@RPCCANCEL_NIGHTLY=1 $(VM)/check.sh
 
 HOURS	?= 1
-fuzz:			## the parsers of packets, for HOURS=1
+fuzz:			## the parsers of packets, and the device in VMs, for HOURS=1
 	@$(VM)/setup.sh
-	@$(MAKE) -C libuser/fuzz run SECONDS=$$(($(HOURS) * 3600))
+	@seconds=$$(($(HOURS) * 3600)); \
+	$(MAKE) -C libuser/fuzz run SECONDS=$$seconds & parsers=$$!; \
+	selftests/fuzz/fuzz.sh $$seconds; device=$$?; \
+	wait $$parsers && exit $$device
+
+coverage:		## the lines of kmod/ that selftests/ reach, in a VM with gcov
+	@selftests/coverage/coverage.sh
 
 model:			## verify the protocol of cancel, deadline and exit with spin
 	@$(VM)/setup.sh

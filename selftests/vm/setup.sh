@@ -26,6 +26,8 @@ packages=(
 	clang-19 libclang-rt-19-dev
 	# to verify the model of the protocol
 	spin
+	# to show which lines were reached
+	gcovr
 	# to check the style and the manual pages
 	clang clang-format codespell mandoc python3 shellcheck sparse
 )
