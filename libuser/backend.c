@@ -19,6 +19,7 @@
 
 #include "backend.h"
 #include "internal.h"
+#include "log.h"
 
 enum wish {
 	WISH_UNKNOWN,
@@ -31,9 +32,11 @@ static struct {
 	pthread_mutex_t lock;
 	const struct rpcc_backend *_Atomic chosen;
 	atomic_int kernel_error; /* why it is not the kernel */
+	atomic_int told;	 /* what the log has been told of that */
 	enum wish wish;
 } choice = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.told = -1,
 };
 
 static enum wish read_wish(void)
@@ -79,6 +82,17 @@ static const struct rpcc_backend *pick(bool *stays)
 	}
 }
 
+/* Each reason once: there may be an attempt for each scope. */
+static void tell_why(void)
+{
+	int error = rpcc_kernel_backend.open_error();
+
+	if (atomic_exchange(&choice.told, error) == error)
+		return;
+	rpcc_log(RPCCANCEL_LOG_INFO, "no scopes: /dev/rpccancel: %s",
+		 error ? strerrordesc_np(error) : "older than the library");
+}
+
 static const struct rpcc_backend *choose(bool use)
 {
 	const struct rpcc_backend *backend;
@@ -92,6 +106,10 @@ static const struct rpcc_backend *choose(bool use)
 			atomic_store(&choice.chosen, backend);
 	}
 	pthread_mutex_unlock(&choice.lock);
+
+	/* Without the lock: the application may do much in its log function. */
+	if (backend->local && choice.wish != WISH_USER)
+		tell_why();
 	return backend;
 }
 

@@ -25,6 +25,8 @@ struct rpcc_backend {
 	bool local;
 
 	int (*query)(struct rpccancel_query *query);
+	/* The kernel's only: errno of its last attempt to open the device. */
+	int (*open_error)(void);
 
 	/* For the calling thread. -EALREADY: through another copy of us. */
 	int (*attach)(struct rpccancel_slot **slot);

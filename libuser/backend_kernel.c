@@ -30,6 +30,7 @@
 static struct {
 	pthread_mutex_t lock;
 	atomic_int fd;
+	atomic_int open_error;
 	uint32_t slot_size;
 	size_t page_size;
 	size_t page_count;
@@ -68,7 +69,7 @@ static int device_prepare(int fd)
 	return device.pages ? 0 : -ENOMEM;
 }
 
-static int open_error(int error)
+static int open_status(int error)
 {
 	switch (error) {
 	case ENOENT:
@@ -89,8 +90,9 @@ static int device_open_locked(void)
 		return fd;
 
 	fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	atomic_store(&device.open_error, fd < 0 ? errno : 0);
 	if (fd < 0)
-		return open_error(errno);
+		return open_status(errno);
 	ret = device_prepare(fd);
 	if (ret < 0) {
 		close(fd);
@@ -177,6 +179,11 @@ static int map_slot(uint32_t number, struct rpccancel_slot **slot)
 static int kernel_query(struct rpccancel_query *query)
 {
 	return device_ioctl(RPCCANCEL_IOC_QUERY, query);
+}
+
+static int kernel_open_error(void)
+{
+	return atomic_load(&device.open_error);
 }
 
 static int kernel_detach(void)
@@ -304,6 +311,7 @@ static void kernel_fork_child(void)
 const struct rpcc_backend rpcc_kernel_backend = {
 	.name = "kernel",
 	.query = kernel_query,
+	.open_error = kernel_open_error,
 	.attach = kernel_attach,
 	.detach = kernel_detach,
 	.settle = kernel_settle,

@@ -22,6 +22,7 @@
 
 #include "backend.h"
 #include "internal.h"
+#include "log.h"
 
 #define FDINFO "/proc/thread-self/fdinfo/"
 #define STATUS "/proc/thread-self/status"
@@ -86,6 +87,9 @@ static int pidfd_number(int pidfd)
 	const char *end;
 	int ret = check_namespace();
 
+	if (ret == -EOPNOTSUPP)
+		rpcc_log(RPCCANCEL_LOG_INFO,
+			 "no pidfds: no /proc of this pid namespace");
 	if (ret)
 		return ret;
 	rpcc_proc_name(path, FDINFO, pidfd, "");

@@ -45,8 +45,8 @@ struct rpcc_engine {
 
 extern const struct rpcc_engine rpcc_uring_engine;
 extern const struct rpcc_engine rpcc_poll_engine;
-/* Whether this kernel has all that the engine needs, and lets us use it. */
-bool rpcc_uring_usable(void);
+/* 0 if this kernel has all that the engine needs, and lets us use it. */
+int rpcc_uring_try(void);
 
 /* Moves a request from one list to the other, to its end. */
 void rpcc_io_started(struct rpcc_io *io, struct rpcc_io_req *req);

@@ -20,6 +20,7 @@
 
 #include "io/engine.h"
 #include "internal.h"
+#include "log.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const struct rpcc_engine *engine;
@@ -27,11 +28,17 @@ static const struct rpcc_engine *engine;
 static void pick_engine(void)
 {
 	const char *wanted = secure_getenv("RPCCANCEL_ENGINE");
+	int err;
 
-	if ((wanted && !strcmp(wanted, "poll")) || !rpcc_uring_usable())
-		engine = &rpcc_poll_engine;
-	else
+	engine = &rpcc_poll_engine;
+	if (wanted && !strcmp(wanted, engine->name))
+		return;
+	err = rpcc_uring_try();
+	if (!err)
 		engine = &rpcc_uring_engine;
+	else
+		rpcc_log(RPCCANCEL_LOG_INFO, "poll instead of io_uring: %s",
+			 strerrordesc_np(-err));
 }
 
 const char *rpcc_io_name(void)

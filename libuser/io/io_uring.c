@@ -605,14 +605,15 @@ static int uring_create(struct rpcc_io **io, unsigned int flags)
 }
 
 /* IORING_SETUP_DEFER_TASKRUN is younger than anything else that is needed. */
-bool rpcc_uring_usable(void)
+int rpcc_uring_try(void)
 {
 	struct uring u = { 0 };
+	int ret = setup_ring(&u, 0);
 
-	if (setup_ring(&u, 0) < 0)
-		return false;
+	if (ret < 0)
+		return ret;
 	io_uring_queue_exit(&u.ring);
-	return true;
+	return 0;
 }
 
 const struct rpcc_engine rpcc_uring_engine = {

@@ -15,6 +15,19 @@
 
 #include "tap.h"
 
+static struct {
+	int count, level;
+	char message[512];
+} last;
+
+static void remember(void *context, int level, const char *message)
+{
+	(void)context;
+	last.count++;
+	last.level = level;
+	snprintf(last.message, sizeof(last.message), "%s", message);
+}
+
 static void scopes(void)
 {
 	struct rpccancel_scope_attr attr = {
@@ -154,8 +167,14 @@ int main(void)
 		tap_skip_all("the module is loaded here");
 	only_the_kernel();
 	unsetenv("RPCCANCEL_BACKEND");
+	rpccancel_set_log(remember, NULL);
 	ok(!strcmp(rpccancel_backend_name(), "user"), "the one in user space");
+	ok(!strcmp(last.message,
+		   "no scopes: /dev/rpccancel: No such file or directory"),
+	   "the log says why");
+	is(last.level, RPCCANCEL_LOG_INFO, "which is no warning");
 	scopes();
+	is(last.count, 1, "it says so once");
 	threads();
 	cancels();
 	exits_and_forks();

@@ -165,6 +165,11 @@ static void mock_close(int fd)
 	close(fd);
 }
 
+static int mock_open_error(void)
+{
+	return ENOENT;
+}
+
 static void mock_fork(void)
 {
 }
@@ -172,6 +177,7 @@ static void mock_fork(void)
 const struct rpcc_backend rpcc_kernel_backend = {
 	.name = "kernel",
 	.query = mock_query,
+	.open_error = mock_open_error,
 	.attach = mock_attach,
 	.detach = mock_detach,
 	.settle = mock_settle,
