@@ -493,6 +493,36 @@ TEST_F(handle, never_means_a_new_thread_with_an_old_number)
 	EXPECT_EQ(0, ret);
 }
 
+/* Without execve(2) it is the same program, in the same memory. */
+TEST_F(handle, stays_when_its_thread_changes_its_user)
+{
+	int told[2], done[2], handle;
+	char byte = 0;
+	pid_t pid;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	ASSERT_EQ(0, pipe(told));
+	ASSERT_EQ(0, pipe(done));
+	pid = rc_fork();
+	if (!pid) {
+		if (read(told[0], &byte, 1) != 1)
+			_exit(1);
+		become(1001);
+		if (write(done[1], &byte, 1) != 1)
+			_exit(2);
+		pause();
+	}
+	handle = rc_open(self->dev, pid, RPCCANCEL_ACCESS_ALL);
+	ASSERT_GE(handle, 0);
+	ASSERT_EQ(1, write(told[1], &byte, 1));
+	ASSERT_EQ(1, read(done[0], &byte, 1));
+	EXPECT_EQ(RPCCANCEL_RESULT_NEXT,
+		  rc_cancel_result(handle, RPCCANCEL_GEN_ANY));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 /*
  * A user opens a handle of its own process, which then becomes a setuid
  * program: the handle must not reach that.

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
@@ -234,6 +235,59 @@ TEST_F(quota, user_without_the_capability_gets_edquot)
 
 	SKIP_WITHOUT_ROOT();
 	EXPECT_EQ(0, ret) TH_LOG("line %d", ret);
+}
+
+/* Its capabilities are those of its namespace only. */
+static int attach_to_the_limit_as_root_of_a_namespace(void)
+{
+	/* What setresuid() has taken away. */
+	prctl(PR_SET_DUMPABLE, 1);
+	NEED(!unshare(CLONE_NEWUSER));
+	NEED(!rc_write_file("/proc/self/uid_map", "0 1000 1"));
+	NEED(!geteuid());
+	return attach_to_the_limit();
+}
+
+TEST_F(quota, root_of_a_user_namespace_has_the_limit_of_its_user)
+{
+	int ret = as_alice(attach_to_the_limit_as_root_of_a_namespace);
+
+	SKIP_WITHOUT_ROOT();
+	EXPECT_EQ(0, ret) TH_LOG("line %d", ret);
+}
+
+static int roots_device;
+
+static int open_through_roots_device(void)
+{
+	struct parked parked[8], other;
+	int dev = rc_open_device(), handle;
+
+	NEED(dev >= 0);
+	NEED(!parked_start(&other, -1));
+	for (int i = 0; i < 8; i++)
+		NEED(!parked_start(&parked[i], dev));
+	NEED(rc_open(dev, other.thread.tid, RPCCANCEL_ACCESS_ALL) == -EDQUOT);
+	/* Its opener pays, and is far from the limit. */
+	handle = rc_open(roots_device, other.thread.tid, RPCCANCEL_ACCESS_ALL);
+	NEED(handle >= 0);
+	close(handle);
+	for (int i = 0; i < 8; i++)
+		NEED(!parked_end(&parked[i]));
+	NEED(!parked_end(&other));
+	return 0;
+}
+
+TEST_F(quota, what_is_opened_through_a_device_counts_for_who_opened_that)
+{
+	int ret;
+
+	SKIP_WITHOUT_ROOT();
+	roots_device = rc_open_device();
+	ASSERT_GE(roots_device, 0);
+	ret = as_alice(open_through_roots_device);
+	EXPECT_EQ(0, ret) TH_LOG("line %d", ret);
+	close(roots_device);
 }
 
 static long detach(struct rc_thread *t)

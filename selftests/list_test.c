@@ -207,6 +207,43 @@ TEST_F(list, shows_a_user_only_its_own_threads)
 	ASSERT_EQ(0, rc_join(&self->thread, RC_PATIENCE));
 }
 
+static long read_a_byte(struct rc_thread *t)
+{
+	char byte;
+
+	return read(*(int *)t->arg, &byte, 1);
+}
+
+/* What it does is its own affair as long as it has not attached itself. */
+TEST_F(list, tells_of_who_is_not_attached_only_that_it_sleeps)
+{
+	struct rpccancel_info info;
+	struct rpccancel_cancel c;
+	struct rc_thread thread;
+	int handle, fd[2];
+
+	ASSERT_EQ(0, pipe(fd));
+	ASSERT_EQ(0, rc_start(&thread, -1, read_a_byte, &fd[0]));
+	handle = rc_open(self->dev, thread.tid, RPCCANCEL_ACCESS_ALL);
+	ASSERT_GE(handle, 0);
+	ASSERT_TRUE(rc_wait_asleep(thread.tid, SYS_read, RC_PATIENCE));
+	ASSERT_EQ(1, find(self->dev, thread.tid, &info));
+	EXPECT_EQ(0, info.attached);
+	EXPECT_EQ(RPCCANCEL_STATE_BLOCKED, info.state);
+	EXPECT_EQ(-1, info.syscall);
+	EXPECT_EQ(-1, info.fd);
+	EXPECT_EQ(0, info.gen);
+	ASSERT_EQ(0, rc_info(handle, &info));
+	EXPECT_EQ(-1, info.syscall);
+	EXPECT_EQ(-1, info.fd);
+	ASSERT_EQ(0, rc_cancel(handle, RPCCANCEL_GEN_ANY, 0, &c));
+	EXPECT_EQ(-1, c.syscall);
+	ASSERT_EQ(1, write(fd[1], "x", 1));
+	ASSERT_EQ(0, rc_join(&thread, RC_PATIENCE));
+	EXPECT_EQ(1, thread.ret);
+	close(handle);
+}
+
 enum { STABLE = 20 };
 
 static atomic_bool stop;
