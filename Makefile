@@ -37,6 +37,7 @@ selftests: lib prepare
 	@$(MAKE) -C selftests
 	@$(MAKE) -C selftests/demo
 	@$(MAKE) -C selftests/rpc
+	@$(MAKE) -C selftests/container
 
 # What every target that boots a VM needs.
 prepare:

@@ -12,8 +12,9 @@
 . "$(dirname "$0")/common.sh"
 
 [ $# = 2 ] || die "usage: mkinitramfs.sh FLAVOUR IMAGE"
-check_flavour "$1"
-kernel=$(kernel_dir "$1")
+flavour=$1
+check_flavour "$flavour"
+kernel=$(kernel_dir "$flavour")
 release=${kernel##*/}
 arch=$(kernel_arch "$1")
 image=$2
@@ -22,7 +23,7 @@ programs=(
 	bash sh make awk gawk sed grep find xargs diff cmp perl strace busybox
 	ip ss tc ps pgrep pkill free kmod lsmod insmod rmmod modprobe modinfo
 	mount umount unshare nsenter setpriv prlimit flock setsid dmesg hostname
-	taskset chrt more su getent ldd
+	taskset chrt more su getent ldd crun jq
 )
 files=(
 	/etc/protocols /etc/services /etc/rpc /etc/netconfig
@@ -30,6 +31,8 @@ files=(
 	/lib/terminfo/l/linux /lib/terminfo/x/xterm /lib/terminfo/x/xterm-256color
 	"/lib/$(triplet "$arch")/libgcc_s.so.1" # the C library opens it by name
 	/usr/lib/locale/C.utf8
+	/usr/share/containers/seccomp.json
+	/usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json
 )
 modules=(virtio_pci virtio_console virtio_rng overlay veth dummy sch_netem)
 
@@ -151,7 +154,7 @@ make_tree()
 	kselftest=$("$vm/fetch.sh" --print-kselftest)
 	new_root "$root"
 	mkdir "$root/rpccancel"
-	for dir in selftests libuser include kmod; do
+	for dir in selftests libuser include kmod Documentation; do
 		[ ! -d "$from/$dir" ] || rsync -a --exclude='*.o' --exclude='*.ko' \
 			--exclude='.*.cmd' "$from/$dir" "$root/rpccancel/"
 	done
@@ -169,7 +172,7 @@ make_tree()
 
 make_kernel()
 {
-	local root=$build/vm/$release m
+	local root=$build/vm/$release m key
 	new_root "$root"
 	m=$root/usr/lib/modules/$release
 	mkdir -p "$m/updates" "$root/rpccancel/kmod"
@@ -186,6 +189,14 @@ make_kernel()
 	done
 	install -D -t "$root/usr/lib/rpccancel" \
 		"$build/$release-hold/kmod/hold_notifiers.ko"
+	# With the kernel's key, which is there only if it was built here.
+	key=$(kernel_headers "$flavour")/certs/signing_key
+	if [ -e "$key.pem" ]; then
+		mkdir "$root/usr/lib/rpccancel/signed"
+		"$(kernel_headers "$flavour")/scripts/sign-file" sha256 \
+			"$key.pem" "$key.x509" "$build/$release/kmod/rpccancel.ko" \
+			"$root/usr/lib/rpccancel/signed/rpccancel.ko"
+	fi
 	depmod -b "$root" "$release"
 	pack "$root" "$build/vm/$release.cpio"
 }

@@ -77,6 +77,7 @@ mkdir -p "$tmp/cmd/run"
 	echo 'export RPCCANCEL_VM=1 RPCCANCEL_MODULE=/rpccancel/kmod/rpccancel.ko'
 	echo 'export RPCCANCEL_TEST_MODULE=/lib/rpccancel/test/rpccancel.ko'
 	echo 'export RPCCANCEL_BACKOFF_MODULE=/lib/rpccancel/backoff/rpccancel.ko'
+	echo 'export RPCCANCEL_SIGNED_MODULE=/lib/rpccancel/signed/rpccancel.ko'
 	echo 'export LD_LIBRARY_PATH=/rpccancel/libuser'
 	read -r rows columns < <(stty size 2>/dev/null || echo 24 80)
 	[ "$rows" != 0 ] || rows=24 columns=80

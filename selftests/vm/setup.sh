@@ -20,6 +20,8 @@ packages=(
 	qemu-system-x86 busybox-static cpio kmod xz-utils rsync util-linux
 	# the guest's userland is copied from this machine's
 	coreutils iproute2 procps strace perl-base gawk netbase
+	# containers, and the seccomp profiles of Docker and Podman
+	crun jq golang-github-docker-docker-dev golang-github-containers-common
 	# others' clients and servers, to test with; what decodes packets
 	python3-samba samba-testsuite samba python3-impacket tshark
 	# the sanitizers and the fuzzer
