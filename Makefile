@@ -17,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 KDIR	?= $(or $(wildcard $(RUNNING)),cloud-6.1)
 FLAVOUR	 = $(or $(firstword $(KERNEL)),cloud-6.1)
 
-.PHONY: all modules lib selftests demo check check-nightly fuzz model coverage \
+.PHONY: all modules lib selftests demo check check-nightly fuzz model coverage soak \
 	style install modules-install dkms-install vm vm-modules prepare clean help
 
 all: modules lib	## the module and the library
@@ -38,6 +38,7 @@ selftests: lib prepare
 	@$(MAKE) -C selftests/demo
 	@$(MAKE) -C selftests/rpc
 	@$(MAKE) -C selftests/container
+	@$(MAKE) -C selftests/soak
 
 # What every target that boots a VM needs.
 prepare:
@@ -79,6 +80,16 @@ coverage:		## the lines of kmod/ that selftests/ reach, in a VM with gcov
 model:			## verify the protocol of cancel, deadline and exit with spin
 	@$(VM)/setup.sh
 	@selftests/model/model.sh full
+
+# In the kernel that finds what others do not notice. What is not the load's
+# own time is that of a slow start and end.
+MINUTES	?= 60
+THREADS	?= 10000
+soak: FLAVOUR = $(or $(firstword $(KERNEL)),kasan-6.1)
+soak: vm-modules selftests	## THREADS=10000, cancels and kills, for MINUTES=60
+	@RPCCANCEL_SOAK_SECONDS=$$(($(MINUTES) * 60)) RPCCANCEL_SOAK_THREADS=$(THREADS) \
+		QEMU_ARGS="-m 6G" $(VM)/run.sh -k $(FLAVOUR) \
+		-t $$(($(MINUTES) * 60 + 3600)) selftests/soak/soak_test.sh
 
 style:			## checkpatch, sparse, clang-format, shellcheck, codespell
 	@selftests/style/style.sh

@@ -574,6 +574,51 @@ bool rc_wait_number(const char *path, long number, int timeout)
 	return true;
 }
 
+/* A limit of the system's is raised, if it is lower. */
+void rc_more_room(const char *path, long minimum)
+{
+	char text[32];
+
+	if (rc_read_number(path) >= minimum)
+		return;
+	snprintf(text, sizeof(text), "%ld", minimum);
+	rc_write_file(path, text);
+}
+
+/* Objects in use in the cache, -1 if it is not shown by its own name. */
+long rc_slab_objects(const char *cache)
+{
+	FILE *f = fopen("/proc/slabinfo", "r");
+	char line[512], name[64];
+	long active = -1, n;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %ld", name, &n) == 2 &&
+		    !strcmp(name, cache))
+			active = n;
+	fclose(f);
+	return active;
+}
+
+/* A line of /proc/meminfo, -1 if there is none of this name. */
+long rc_meminfo_kb(const char *name)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	size_t len = strlen(name);
+	char line[256];
+	long kb = -1;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			kb = atol(line + len + 1);
+	fclose(f);
+	return kb;
+}
+
 int rc_set_nonblock(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

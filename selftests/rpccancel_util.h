@@ -126,6 +126,9 @@ int rc_read_file(const char *path, char *buf, size_t size);
 int rc_write_file(const char *path, const char *text);
 long rc_read_number(const char *path);
 bool rc_wait_number(const char *path, long number, int timeout);
+void rc_more_room(const char *path, long minimum);
+long rc_slab_objects(const char *cache);
+long rc_meminfo_kb(const char *name);
 int rc_set_nonblock(int fd, bool on);
 const char *rc_result_name(int result);
 

@@ -542,37 +542,6 @@ static long count_listed(void)
 	return lines - 1;
 }
 
-/* Objects in use in the cache, -1 if it is not shown by its own name. */
-static long slab_objects(void)
-{
-	FILE *f = fopen("/proc/slabinfo", "r");
-	char line[512], name[64];
-	long active = -1, n;
-
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %ld", name, &n) == 2 &&
-		    !strcmp(name, CACHE))
-			active = n;
-	fclose(f);
-	return active;
-}
-
-static long unreclaimable_kb(void)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	char line[256];
-	long kb = -1;
-
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		sscanf(line, "SUnreclaim: %ld", &kb);
-	fclose(f);
-	return kb;
-}
-
 /* Whoever has ended without having been killed is a failure. */
 static void start_again(pid_t *pid, bool *was_killed, int index, int memory,
 			int status)
@@ -718,16 +687,6 @@ static bool wait_attached(long threads, int memory, int seconds)
 	return count_attached() >= threads;
 }
 
-static void more_room(const char *path, long minimum)
-{
-	char text[32];
-
-	if (rc_read_number(path) >= minimum)
-		return;
-	snprintf(text, sizeof(text), "%ld", minimum);
-	rc_write_file(path, text);
-}
-
 static void check_end(const char *module, long before_kb)
 {
 	uint64_t start = rc_now();
@@ -750,17 +709,17 @@ static void check_end(const char *module, long before_kb)
 
 	/* What is free but kept by the allocator counts as in use. */
 	rc_write_file("/sys/kernel/slab/" CACHE "/shrink", "1");
-	objects = slab_objects();
+	objects = rc_slab_objects(CACHE);
 	if (objects >= 0) {
 		ksft_test_result(!objects, "no record is in memory: %ld\n",
 				 objects);
 	} else {
-		long kb = unreclaimable_kb();
+		long kb = rc_meminfo_kb("SUnreclaim");
 
 		ksft_print_msg(CACHE " is merged with another cache: looking at all\n");
 		for (int i = 0; i < 50 && kb > before_kb + SLAB_SLACK_KB; i++) {
 			rc_sleep(100);
-			kb = unreclaimable_kb();
+			kb = rc_meminfo_kb("SUnreclaim");
 		}
 		ksft_test_result(before_kb > 0 && kb <= before_kb +
 				 SLAB_SLACK_KB,
@@ -773,7 +732,7 @@ static void check_end(const char *module, long before_kb)
 		ksft_test_result_skip("the module comes back: likewise\n");
 		return;
 	}
-	ksft_test_result(!unload() && slab_objects() < 0 &&
+	ksft_test_result(!unload() && rc_slab_objects(CACHE) < 0 &&
 			 access(RC_DEVICE, F_OK), "the module is removed\n");
 	ksft_test_result(!load(module) && !access(RC_DEVICE, R_OK | W_OK) &&
 			 !rc_read_number(RC_REFCNT), "the module comes back\n");
@@ -814,8 +773,8 @@ int main(int argc, char **argv)
 	seed = rc_env("RPCCANCEL_SEED", begin >> 10) | 1;
 	ksft_print_msg("%ld threads in %d processes for %ld s, seed %u\n",
 		       threads, processes, seconds, seed);
-	more_room("/proc/sys/kernel/threads-max", 2 * threads);
-	more_room("/proc/sys/kernel/pid_max", 32768);
+	rc_more_room("/proc/sys/kernel/threads-max", 2 * threads);
+	rc_more_room("/proc/sys/kernel/pid_max", 32768);
 	setrlimit(RLIMIT_NOFILE, &files);
 	memory = memfd_create("stress", 0);
 	if (memory < 0 || ftruncate(memory, sizeof(*shared)))
@@ -824,7 +783,7 @@ int main(int argc, char **argv)
 		      memory, 0);
 	if (shared == MAP_FAILED)
 		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
-	before_kb = unreclaimable_kb();
+	before_kb = rc_meminfo_kb("SUnreclaim");
 
 	/* Before all others: whatever load they make, the time is what it is. */
 	setpriority(PRIO_PROCESS, 0, -20);

@@ -171,6 +171,7 @@ if [ -z "$list" ]; then
 	make -s -C "$top/selftests/demo/calls"
 	make -s -C "$top/selftests/rpc"
 	make -s -C "$top/selftests/container"
+	make -s -C "$top/selftests/soak"
 else	# the others may be in the middle of being written
 	mapfile -t select <<<"$list"
 	for t in "${tests[@]}"; do
