@@ -109,10 +109,26 @@ run_spdx()
 	return "$bad"
 }
 
+# ``FILE: TEST`` in the documentation is the name of a test, or its function, in a
+# file of tests.
+# shellcheck disable=SC2016 # the quotes are the document's
+run_named_tests()
+{
+	local doc name test file bad=0
+	while IFS=: read -r doc name; do
+		name=${name//\`/} test=${name#*: }
+		file=$(files "^(selftests|libuser)/(.*/)?${name%%:*}\.(c|sh|py)$")
+		[ -n "$file" ] && xargs grep -qF -- "$test" <<<"$file" && continue
+		echo "$doc: there is no test $name"
+		bad=1
+	done < <(grep -oE '``[a-z0-9_]+_(test|fuzz): [^`]+``' Documentation/*.rst)
+	return "$bad"
+}
+
 "$vm/setup.sh"
 "$vm/fetch.sh" --kselftest
 "$vm/fetch.sh" "$default_flavour"
-echo "1..9"
+echo "1..10"
 check "checkpatch of kmod and its header" \
 	run_checkpatch '^(kmod|include/uapi)/.*\.[ch]$' $ignore '/trace\.h$'
 check "checkpatch of the tracepoints" run_checkpatch '^kmod/trace\.h$' $trace
@@ -123,4 +139,5 @@ check "shellcheck" run_shellcheck
 check "codespell" run_codespell
 check "description for syzkaller" run_syzkaller
 check "SPDX lines" run_spdx
+check "tests that are named in Documentation" run_named_tests
 exit "$status"
