@@ -97,7 +97,6 @@ void server_start(struct server *s, const char *option)
 {
 	int in[2], out[2];
 	char line[256] = "";
-	FILE *f;
 
 	memset(s, 0, sizeof(*s));
 	s->interrupt = -1;
@@ -113,17 +112,23 @@ void server_start(struct server *s, const char *option)
 	close(in[0]);
 	close(out[1]);
 	s->input = in[1];
-	s->output = out[0];
-	f = fdopen(out[0], "r");
-	if (s->pid < 0 || !f)
+	s->output = fdopen(out[0], "r");
+	if (s->pid < 0 || !s->output)
 		die("fork");
 	while (strcmp(line, "ready")) {
-		if (!fgets(line, sizeof(line), f))
+		if (!fgets(line, sizeof(line), s->output))
 			die("the server does not start");
 		line[strcspn(line, "\n")] = '\0';
 		note_line(s, line);
 	}
-	/* Its output is not read any more, nor closed: there is none. */
+	/* Its output is not read any more, nor closed as long as it lives. */
+}
+
+static void server_free(struct server *s)
+{
+	fclose(s->output);
+	for (int i = 0; i < PROTSEQS; i++)
+		free(s->binding[i]);
 }
 
 bool server_stop(struct server *s)
@@ -143,9 +148,16 @@ bool server_stop(struct server *s)
 	} else if (status) {
 		printf("# the server ended with status %#x\n", status);
 	}
-	for (int i = 0; i < PROTSEQS; i++)
-		free(s->binding[i]);
+	server_free(s);
 	return !status;
+}
+
+void server_kill(struct server *s)
+{
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+	close(s->input);
+	server_free(s);
 }
 
 RPC_BINDING_HANDLE bind_to(const char *string_binding)

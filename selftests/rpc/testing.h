@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include <rpccancel.h>
@@ -37,7 +38,8 @@ extern const char *const protseq_names[PROTSEQS];
 
 struct server {
 	pid_t pid;
-	int input, output;	 /* pipes: end of the one ends it */
+	int input;		 /* its end ends the server */
+	FILE *output;
 	char *binding[PROTSEQS]; /* string bindings */
 	int interrupt;		 /* what it has printed, or -1 */
 };
@@ -46,6 +48,8 @@ struct server {
 void server_start(struct server *s, const char *option);
 /* Ends it. False if it did not end well. */
 bool server_stop(struct server *s);
+/* As if it had crashed. */
+void server_kill(struct server *s);
 RPC_BINDING_HANDLE server_bind(const struct server *s, enum protseq protseq);
 struct slow_counts server_counts(const struct server *s);
 /* Until so many stubs of SLOW_STAY and BLOCK_RECV have been entered, or left. */

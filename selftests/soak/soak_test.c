@@ -140,8 +140,7 @@ static void publish(int number)
 /* There is none for a moment, and then another one at other endpoints. */
 static void kill_server(int number)
 {
-	kill(servers[number].pid, SIGKILL);
-	server_stop(&servers[number]);
+	server_kill(&servers[number]);
 	server_start(&servers[number], NULL);
 	publish(number);
 	server_kills++;
