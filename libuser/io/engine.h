@@ -48,6 +48,14 @@ extern const struct rpcc_engine rpcc_poll_engine;
 /* 0 if this kernel has all that the engine needs, and lets us use it. */
 int rpcc_uring_try(void);
 
+/*
+ * connect(2) that does not wait: 0 or a negative errno. On a Unix socket it says
+ * -EAGAIN when the listener's queue is full, and there is no way to be told when
+ * it is not any more: it has to be tried again.
+ */
+int rpcc_io_try_connect(const struct rpcc_io_req *req);
+#define RPCC_IO_CONNECT_RETRY 5000000 /* ns */
+
 /* Moves a request from one list to the other, to its end. */
 void rpcc_io_started(struct rpcc_io *io, struct rpcc_io_req *req);
 void rpcc_io_again(struct rpcc_io *io, struct rpcc_io_req *req);

@@ -12,6 +12,7 @@
  * There are no locks, because an engine has one thread. To wake it, others write
  * to an eventfd, which the engine polls like any other descriptor.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,17 @@ bool rpcc_io_sent_all(struct rpcc_io_req *req, size_t sent)
 	msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + sent;
 	msg->msg_iov->iov_len -= sent;
 	return false;
+}
+
+int rpcc_io_try_connect(const struct rpcc_io_req *req)
+{
+	int res, mode = fcntl(req->fd, F_GETFL);
+
+	fcntl(req->fd, F_SETFL, mode | O_NONBLOCK);
+	res = connect(req->fd, req->addr, req->addr_len) ? -errno : 0;
+	if (mode >= 0)
+		fcntl(req->fd, F_SETFL, mode);
+	return res;
 }
 
 static void woken(struct rpcc_io_req *req, int res, void *data, bool more)

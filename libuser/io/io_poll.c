@@ -25,12 +25,7 @@
 
 #define BUFFER_SIZE 65536
 
-/*
- * connect(2) on a Unix socket says EAGAIN when the listener's queue is full, and
- * there is no way to be told when it is not any more.
- */
-#define CONNECT_RETRY 5000000 /* ns */
-#define RETRY	      0x40    /* of rpcc_io_req.flags: connect once more */
+#define RETRY 0x40 /* of rpcc_io_req.flags: connect once more */
 
 struct polling {
 	struct rpcc_io io;
@@ -64,12 +59,7 @@ static bool not_yet(int res)
 
 static void start_connect(struct rpcc_io *io, struct rpcc_io_req *req)
 {
-	int res, mode = fcntl(req->fd, F_GETFL);
-
-	fcntl(req->fd, F_SETFL, mode | O_NONBLOCK);
-	res = result(connect(req->fd, req->addr, req->addr_len));
-	if (mode >= 0)
-		fcntl(req->fd, F_SETFL, mode);
+	int res = rpcc_io_try_connect(req);
 
 	req->flags &= (uint8_t)~RETRY;
 	if (res == -EAGAIN)
@@ -270,8 +260,8 @@ static int wait_for_events(struct polling *p, uint64_t deadline, bool retry)
 	if (deadline && !p->io.ended) {
 		now = rpcc_now();
 		left = deadline > now ? deadline - now : 0;
-		if (retry && left > CONNECT_RETRY)
-			left = CONNECT_RETRY;
+		if (retry && left > RPCC_IO_CONNECT_RETRY)
+			left = RPCC_IO_CONNECT_RETRY;
 	}
 	if (left && deadline == RPCCANCEL_INFINITE && !retry)
 		return result(ppoll(p->fds, p->count, NULL, NULL));

@@ -170,11 +170,34 @@ static int prepare_buffers(struct uring *u)
  * Starting.
  */
 
+/*
+ * While the queue of a Unix socket is full, Linux 6.1 tries to connect again and
+ * again without leaving the kernel, where not even SIGKILL can end it: a socket
+ * that is not connected counts as writable. So it is not left to the kernel.
+ */
+static bool connects_locally(const struct rpcc_io_req *req)
+{
+	return req->op == RPCC_IO_CONNECT && req->addr->sa_family == AF_UNIX;
+}
+
+static void prepare_connect(struct io_uring_sqe *sqe,
+			    const struct rpcc_io_req *req)
+{
+	static struct __kernel_timespec retry = {
+		.tv_nsec = RPCC_IO_CONNECT_RETRY,
+	};
+
+	if (connects_locally(req))
+		io_uring_prep_timeout(sqe, &retry, 0, 0);
+	else
+		io_uring_prep_connect(sqe, req->fd, req->addr, req->addr_len);
+}
+
 static void prepare(struct io_uring_sqe *sqe, const struct rpcc_io_req *req)
 {
 	switch (req->op) {
 	case RPCC_IO_CONNECT:
-		io_uring_prep_connect(sqe, req->fd, req->addr, req->addr_len);
+		prepare_connect(sqe, req);
 		break;
 	case RPCC_IO_SENDMSG:
 		io_uring_prep_sendmsg(sqe, req->fd, req->msg,
@@ -216,12 +239,28 @@ static struct io_uring_sqe *get_sqe(struct uring *u)
 	return sqe;
 }
 
+/* True if the request is over, and needs no ring. */
+static bool connect_at_once(struct uring *u, struct rpcc_io_req *req)
+{
+	int res;
+
+	if (!connects_locally(req))
+		return false;
+	res = rpcc_io_try_connect(req);
+	if (res == -EAGAIN)
+		return false;
+	rpcc_io_end(&u->io, req, res);
+	return true;
+}
+
 static void start_pending(struct uring *u)
 {
 	struct io_uring_sqe *sqe;
 	struct rpcc_io_req *req;
 
 	while ((req = u->io.pending.first)) {
+		if (connect_at_once(u, req))
+			continue;
 		if (!take_slot(u, req)) {
 			rpcc_io_end(&u->io, req, -ENOMEM);
 			return;
@@ -276,6 +315,15 @@ static void on_receive(struct uring *u, struct rpcc_io_req *req, int res)
 		end(u, req, res);
 }
 
+/* What has ended may be the time until the next attempt. */
+static void on_connect(struct uring *u, struct rpcc_io_req *req, int res)
+{
+	if (connects_locally(req) && res == -ETIME)
+		again(u, req, false);
+	else
+		end(u, req, res);
+}
+
 /* A connection that was gone before it was accepted is none of our business. */
 static void on_accept(struct uring *u, struct rpcc_io_req *req, int res,
 		      bool more)
@@ -318,6 +366,9 @@ static void deliver(struct uring *u, struct rpcc_io_req *req, int res,
 		    bool more, void *data)
 {
 	switch (req->op) {
+	case RPCC_IO_CONNECT:
+		on_connect(u, req, res);
+		break;
 	case RPCC_IO_SENDMSG:
 		on_sendmsg(u, req, res);
 		break;
