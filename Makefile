@@ -17,8 +17,9 @@ MAKEFLAGS += --no-print-directory
 KDIR	?= $(or $(wildcard $(RUNNING)),cloud-6.1)
 FLAVOUR	 = $(or $(firstword $(KERNEL)),cloud-6.1)
 
-.PHONY: all modules lib selftests demo check check-nightly fuzz model coverage soak \
-	style install modules-install dkms-install vm vm-modules prepare clean help
+.PHONY: all modules lib selftests demo check check-debug check-all check-nightly \
+	fuzz model coverage soak style install modules-install dkms-install vm \
+	vm-modules prepare clean help
 
 all: modules lib	## the module and the library
 
@@ -62,6 +63,12 @@ demo: lib vm-modules	## cancel what is stuck in libtirpc, libpq, curl, and in an
 
 check:			## all tests, on each kernel (KERNEL=, TESTS= for a part)
 	@$(VM)/check.sh
+
+check-debug:		## selftests/ on kernels that watch memory, locks and races
+	@$(VM)/check.sh debug
+
+check-all:		## both, and what other groups of kernels there are
+	@$(VM)/check.sh stock debug arm64
 
 check-nightly:		## the same with a million races
 	@RPCCANCEL_NIGHTLY=1 $(VM)/check.sh

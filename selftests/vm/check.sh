@@ -1,16 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
-# What "make check" runs: the style; on this machine the library's own tests,
-# those of the run time with itself and with what others wrote, the sanitizers, the
-# fuzzer and the model; and selftests/ in a VM on each kernel of the list. The environment:
-#   KERNEL   only these flavours            TESTS  only these programs, in VMs
+# usage: check.sh [GROUP...]
+#
+# What "make check" runs: selftests/ in a VM on each kernel of the groups (see
+# the file kernels; default: stock). With the stock ones also the style; and on
+# this machine the library's own tests, those of the run time with itself and with
+# what others wrote, the sanitizers, the fuzzer and the model. The environment:
+#   KERNEL   these flavours instead         TESTS  only these programs, in VMs
 #   FORCE=1  a skip is a failure (CI too)   RPCCANCEL_NIGHTLY=1  the long run
 # The TAP of each part is kept in build/check.
 
 . "$(dirname "$0")/common.sh"
 
-read -ra kernels <<<"${KERNEL:-$(flavours stock | xargs)}"
+groups=("${@:-stock}")
+read -ra kernels <<<"${KERNEL:-$(flavours "${groups[@]}" | xargs)}"
 read -ra tests <<<"${TESTS-}"
 for k in "${kernels[@]}"; do
 	check_flavour "$k"
@@ -18,10 +22,6 @@ done
 force=
 [ "${FORCE:-0}" = 0 ] || force=y
 [ "${CI:-false}" = false ] || force=y
-# Seconds until a guest counts as hung. An emulated one beside other work takes
-# six to eight minutes.
-limit=1200
-[ -z "${RPCCANCEL_NIGHTLY-}" ] || limit=10800
 
 out=$build/check
 rm -rf "$out"
@@ -142,9 +142,43 @@ selection()
 		TEST_CUSTOM_PROGS= TEST_GEN_PROGS_EXTENDED=
 }
 
+is_debug()
+{
+	[ "$(kernel_field "$1" group)" = debug ]
+}
+
+# Seconds until a guest counts as hung. An emulated one beside other work takes
+# six to eight minutes, a debug kernel there three times as long.
+limit()
+{
+	if [ -n "${RPCCANCEL_NIGHTLY-}" ]; then
+		echo 10800
+	elif is_debug "$1"; then
+		echo 5400
+	else
+		echo 1200
+	fi
+}
+
+# Says how long each program has taken.
+seconds_per_program()
+{
+	gawk '
+		{ print }
+		/^# selftests: / { start = systime() }
+		/^(not )?ok [0-9]+ selftests: / {
+			print "# " $(/^not/ ? 6 : 5) ": " systime() - start " s"
+		}
+		{ fflush() }'
+}
+
 kernel()
 {
-	local variant
+	local variant env=(RPCCANCEL_LEAKS=1)
+	if is_debug "$1" && [ -z "${RPCCANCEL_NIGHTLY-}" ]; then
+		# races, not the 50000 it makes by default
+		env+=("KSELFTEST_RACE_ENTRY_TEST_ARGS=${KSELFTEST_RACE_ENTRY_TEST_ARGS-10000}")
+	fi
 	"$vm/build-module.sh" "$1" hold >"$out/log" || return
 	for variant in '' test backoff; do
 		if "$vm/build-module.sh" "$1" $variant >"$out/log" 2>&1; then
@@ -155,8 +189,9 @@ kernel()
 			return 1
 		fi
 	done
-	"$vm/run.sh" -k "$1" -t $limit -l "$out/$1.console" \
-		make -s -C selftests run_tests KSFT_DIR=/rpccancel "${select[@]}"
+	env "${env[@]}" "$vm/run.sh" -k "$1" -t "$(limit "$1")" -l "$out/$1.console" \
+		make -s -C selftests run_tests KSFT_DIR=/rpccancel "${select[@]}" |
+		seconds_per_program
 }
 
 "$vm/setup.sh" "${kernels[@]}"
@@ -184,7 +219,7 @@ fi
 # What needs no VM runs beside the VMs, which leave one of two processors idle;
 # in a process group of its own, so that it can be ended.
 parts=("${kernels[@]}") beside=()
-if [ ${#tests[@]} = 0 ]; then
+if [ ${#tests[@]} = 0 ] && [[ " ${groups[*]} " = *' stock '* ]]; then
 	beside=(library rpc sanitizers fuzz model)
 	parts=(style "${beside[@]}" "${kernels[@]}")
 	part style "$vm/../style/style.sh"
