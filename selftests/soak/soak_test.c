@@ -26,7 +26,7 @@
 
 #define CACHE		"rpccancel_thread"
 /* For one start of a process, or one end, on a slow machine. */
-#define START_MS	120000
+#define START_MS	600000
 /* How much more memory may be in use than after the first quarter. */
 #define RSS_SLACK_KB	4096
 #define SLAB_SLACK_KB	(48 << 10)
