@@ -35,6 +35,7 @@ lib:			## libuser/librpccancel.so and .a
 	@$(MAKE) -C libuser
 
 selftests: lib prepare
+	@$(MAKE) -C libuser ../build/libuser/tests/io_test
 	@$(MAKE) -C selftests
 	@$(MAKE) -C selftests/demo
 	@$(MAKE) -C selftests/rpc

@@ -197,7 +197,7 @@ kernel()
 "$vm/setup.sh" "${kernels[@]}"
 "$vm/fetch.sh" --kselftest
 "$vm/fetch.sh" "${kernels[@]}" "$default_flavour"
-make -s -C "$top/libuser"
+make -s -C "$top/libuser" all ../build/libuser/tests/io_test
 list=$(selection)
 select=()
 if [ -z "$list" ]; then

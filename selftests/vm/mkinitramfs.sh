@@ -161,6 +161,9 @@ make_tree()
 	mkdir -p "$root/rpccancel"/{build,libuser}
 	[ ! -d "$from/build/libuser" ] ||
 		cp -a "$from"/build/libuser/librpccancel.* "$root/rpccancel/libuser/"
+	[ ! -e "$from/build/libuser/tests/io_test" ] ||
+		install -D -t "$root/rpccancel/libuser/tests" \
+			"$from/build/libuser/tests/io_test"
 	ln -s ../libuser "$root/rpccancel/build/libuser"
 	cp -a "$kselftest/." "$root/rpccancel/"
 	cp -a "$vm/bad-log" "$root/rpccancel/"
