@@ -147,16 +147,22 @@ is_debug()
 	[ "$(kernel_field "$1" group)" = debug ]
 }
 
+# Debug kernels, and those that are emulated whatever the accelerator.
+is_slow()
+{
+	is_debug "$1" || [ "$(kernel_arch "$1")" != amd64 ]
+}
+
 # Seconds until a guest counts as hung. An emulated one beside other work takes
 # six to eight minutes, a debug kernel there three times as long.
 limit()
 {
 	if [ -n "${RPCCANCEL_NIGHTLY-}" ]; then
 		echo 10800
-	elif is_debug "$1"; then
+	elif is_slow "$1"; then
 		echo 5400
 	else
-		echo 1200
+		echo 2700
 	fi
 }
 
@@ -175,7 +181,7 @@ seconds_per_program()
 kernel()
 {
 	local variant env=(RPCCANCEL_LEAKS=1)
-	if is_debug "$1" && [ -z "${RPCCANCEL_NIGHTLY-}" ]; then
+	if is_slow "$1" && [ -z "${RPCCANCEL_NIGHTLY-}" ]; then
 		# races, not the 50000 it makes by default
 		env+=("KSELFTEST_RACE_ENTRY_TEST_ARGS=${KSELFTEST_RACE_ENTRY_TEST_ARGS-10000}")
 	fi
