@@ -238,6 +238,14 @@ fi
 for k in "${kernels[@]}"; do
 	part "$k" kernel "$k"
 done
+# The fuzzer of the device is among the tests, for some seconds; here for minutes.
+if [ ${#tests[@]} = 0 ] && [[ " ${groups[*]} " = *' debug '* ]]; then
+	for k in kasan-6.1 kcsan-6.1; do
+		part "fuzz-$k" "$vm/../fuzz/fuzz.sh" \
+			"${RPCCANCEL_FUZZ_SECONDS:-600}" "$k"
+		parts+=("fuzz-$k")
+	done
+fi
 wait
 trap - EXIT
 for p in "${beside[@]}"; do
