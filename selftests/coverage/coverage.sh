@@ -48,9 +48,7 @@ for dir in "$build/$release" "$build/$release-test" "$build/$release-backoff"; d
 	cp "$out/data$dir"/kmod/*.gcda "$dir/kmod"
 	trace=$out/${dir##*/}.json
 	# Seen from the top the same source has the same name in each.
-	gcovr -q -r "$dir" --json "$trace" "$dir/kmod" \
-		--gcov-ignore-parse-errors=negative_hits.warn \
-		-f "$dir/kmod/" -e '.*\.mod\.c'
+	gcovr -r "$dir" --json "$trace" -f "$dir/kmod/" -e '.*\.mod\.c' "$dir/kmod"
 	traces+=(-a "$trace")
 done
 gcovr -r "$top" "${traces[@]}" --txt "$out/table" --fail-under-line "$least" ||

@@ -16,7 +16,7 @@
 [ $# = 1 ] || die "usage: build-kernel.sh FLAVOUR"
 flavour=$1
 check_flavour "$flavour"
-[ "$(kernel_field "$flavour" group)" != stock ] || die "$flavour is not to be built"
+is_built "$flavour" || die "$flavour is not to be built"
 
 fragments=("$top/selftests/config" "$vm/config/vm.config" "$vm/config/debug.config"
 	   "$vm/config/${flavour%%-*}.config")

@@ -86,6 +86,15 @@ userland()
 	printf '%s\n' "$cache/userland-$1"
 }
 
+# Whether a flavour is built here, from its source, and not fetched.
+is_built()
+{
+	case $(kernel_field "$1" group) in
+	debug | coverage) true ;;
+	*) false ;;
+	esac
+}
+
 check_flavour()
 {
 	flavours | grep -qxF -- "$1" ||

@@ -247,7 +247,7 @@ esac
 mkdir -p "$cache" || die "cannot write to the cache folder $cache"
 # Building takes long and has a lock of its own.
 for i in "${!what[@]}"; do
-	[ "$(kernel_field "${what[i]}" group)" != stock ] || continue
+	is_built "${what[i]}" || continue
 	"$vm/build-kernel.sh" "${what[i]}"
 	unset "what[i]"
 done
