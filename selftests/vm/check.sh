@@ -216,7 +216,13 @@ if [ -z "$list" ]; then
 else	# the others may be in the middle of being written
 	mapfile -t select <<<"$list"
 	for t in "${tests[@]}"; do
-		[[ $t = *.sh ]] || make -s -C "$top/selftests" "$top/selftests/$t"
+		if [[ $t = *.sh ]]; then
+			folder=$(dirname "$(find "$top/selftests" -name "$t")")
+			[ "$folder" = "$top/selftests" ] || [ ! -e "$folder/Makefile" ] ||
+				make -s -C "$folder"
+		else
+			make -s -C "$top/selftests" "$top/selftests/$t"
+		fi
 	done
 	make -s -k -C "$top/selftests" >/dev/null 2>&1 ||
 		say "not everything in selftests/ builds"
