@@ -102,6 +102,8 @@ static long rpcc_device_attach(struct rpcc_device *device, unsigned int cmd,
 			       unsigned long arg)
 {
 	struct rpccancel_attach req;
+	struct rpccancel_slot *slot;
+	struct rpcc_thread *t;
 	int err;
 
 	err = rpcc_ioctl_get(&req, sizeof(req),
@@ -111,15 +113,23 @@ static long rpcc_device_attach(struct rpcc_device *device, unsigned int cmd,
 	if (req.flags)
 		return -EINVAL;
 
-	err = rpcc_thread_attach(device, &req.slot);
-	if (err)
-		return err;
+	t = rpcc_thread_prepare(device, &slot);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
 
+	/* As long as it can be undone: a thread that detaches loses handles. */
+	req.slot = t->slot_index;
 	err = rpcc_ioctl_put(&req, sizeof(req),
 			     RPCCANCEL_ATTACH_SIZE_VER1, cmd, arg);
 	if (err)
-		rpcc_thread_detach(device);
+		goto unprepare;
 
+	rpcc_thread_attach(device, t, slot);
+
+	return 0;
+
+unprepare:
+	rpcc_thread_unprepare(device, t, slot);
 	return err;
 }
 

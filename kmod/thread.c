@@ -293,27 +293,89 @@ struct rpcc_thread *rpcc_thread_claim(struct rpcc_device *device,
 	return t ?: rpcc_thread_make(device, task);
 }
 
-/* The claim becomes the attachment.  Only the thread itself attaches. */
-static int rpcc_thread_attach_claimed(struct rpcc_device *device,
-				      struct rpcc_thread *t)
+/* A slot for the record, which nobody sees before it is attached. */
+static struct rpccancel_slot *rpcc_thread_slot(struct rpcc_device *device,
+					       struct rpcc_thread *t)
 {
 	struct rpccancel_slot *slot;
-	u32 index;
 
+	/* Only the thread itself attaches. */
 	if (t->owner)
-		return -EALREADY;
+		return ERR_PTR(-EALREADY);
 
-	slot = rpcc_slot_alloc(device, &index);
+	slot = rpcc_slot_alloc(device, &t->slot_index);
 	if (slot == ERR_PTR(-ENOSPC)) {
 		rpcc_threads_reap(device, RPCC_REAP_AT_LIMIT);
-		slot = rpcc_slot_alloc(device, &index);
+		slot = rpcc_slot_alloc(device, &t->slot_index);
 	}
-	if (IS_ERR(slot))
-		return PTR_ERR(slot);
 
+	return slot;
+}
+
+/**
+ * rpcc_thread_prepare() - all of an attachment that can fail
+ * @device:	the device that the calling thread goes through
+ * @slot:	out: its slot; @slot_index is the number
+ *
+ * Return: the thread's record, for rpcc_thread_attach() or
+ * rpcc_thread_unprepare(), or ERR_PTR(): -EALREADY, -EDQUOT, -ENOSPC, -ENOMEM,
+ * -EPERM for another process than the one that opened the device.
+ */
+struct rpcc_thread *rpcc_thread_prepare(struct rpcc_device *device,
+					struct rpccancel_slot **slot)
+{
+	struct rpcc_thread *t;
+
+	if (current->mm != device->mm)
+		return ERR_PTR(-EPERM);
+
+	/* Each one that comes looks at two, so the dead never outnumber them. */
+	rpcc_threads_reap(device, RPCC_REAP_AT_ATTACH);
+
+	t = rpcc_thread_claim(device, current);
+	if (IS_ERR(t))
+		return t;
+
+	rpcc_stage(RPCC_STAGE_ATTACH_CLAIMED, t->task->pid);
+	*slot = rpcc_thread_slot(device, t);
+	if (IS_ERR(*slot)) {
+		rpcc_thread_unclaim(t);
+		return ERR_CAST(*slot);
+	}
+
+	return t;
+}
+
+/**
+ * rpcc_thread_unprepare() - undo rpcc_thread_prepare()
+ * @device:	the device
+ * @t:		the record
+ * @slot:	the slot
+ *
+ * Handles that the thread had before stay as they are.
+ */
+void rpcc_thread_unprepare(struct rpcc_device *device, struct rpcc_thread *t,
+			   struct rpccancel_slot *slot)
+{
+	rpcc_slot_free(device, t->slot_index);
+	rpcc_slot_unpin(slot);
+	rpcc_thread_unclaim(t);
+}
+
+/**
+ * rpcc_thread_attach() - attach the calling thread
+ * @device:	the device it goes through
+ * @t:		its record, from rpcc_thread_prepare(): the claim becomes that of
+ *		the attachment
+ * @slot:	its slot
+ *
+ * A cancel that came before, through a handle, is shown in the slot at once.
+ */
+void rpcc_thread_attach(struct rpcc_device *device, struct rpcc_thread *t,
+			struct rpccancel_slot *slot)
+{
 	mutex_lock(&rpcc_threads_mutex);
 	spin_lock_irq(&t->lock);
-	t->slot_index = index;
 	WRITE_ONCE(t->owner, device);
 	WRITE_ONCE(t->slot, slot);
 	spin_unlock_irq(&t->lock);
@@ -321,46 +383,8 @@ static int rpcc_thread_attach_claimed(struct rpcc_device *device,
 	device->attached++;
 	mutex_unlock(&rpcc_threads_mutex);
 
-	return 0;
-}
-
-/**
- * rpcc_thread_attach() - attach the calling thread
- * @device:	the device it goes through
- * @index:	out: number of its slot
- *
- * A cancel that came before, through a handle, is shown in the slot at once.
- *
- * Return: 0, -EALREADY, -EDQUOT, -ENOSPC, -ENOMEM, -EPERM for another process
- * than the one that opened the device.
- */
-int rpcc_thread_attach(struct rpcc_device *device, u32 *index)
-{
-	struct rpcc_thread *t;
-	int err;
-
-	if (current->mm != device->mm)
-		return -EPERM;
-
-	/* Each one that comes looks at two, so the dead never outnumber them. */
-	rpcc_threads_reap(device, RPCC_REAP_AT_ATTACH);
-
-	t = rpcc_thread_claim(device, current);
-	if (IS_ERR(t))
-		return PTR_ERR(t);
-
-	rpcc_stage(RPCC_STAGE_ATTACH_CLAIMED, t->task->pid);
-	err = rpcc_thread_attach_claimed(device, t);
-	if (err) {
-		rpcc_thread_unclaim(t);
-		return err;
-	}
-
 	rpcc_stage(RPCC_STAGE_ATTACHED, t->task->pid);
-	*index = t->slot_index;
 	rpcc_deliver(t);
-
-	return 0;
 }
 
 /**

@@ -125,7 +125,12 @@ struct rpcc_thread {
 int rpcc_threads_init(void);
 void rpcc_threads_exit(void);
 
-int rpcc_thread_attach(struct rpcc_device *device, u32 *slot);
+struct rpcc_thread *rpcc_thread_prepare(struct rpcc_device *device,
+					struct rpccancel_slot **slot);
+void rpcc_thread_unprepare(struct rpcc_device *device, struct rpcc_thread *t,
+			   struct rpccancel_slot *slot);
+void rpcc_thread_attach(struct rpcc_device *device, struct rpcc_thread *t,
+			struct rpccancel_slot *slot);
 int rpcc_thread_detach(struct rpcc_device *device);
 void rpcc_thread_detach_all(struct rpcc_device *device);
 void rpcc_thread_forget(struct rpcc_thread *t);
