@@ -40,6 +40,39 @@ as_root()
 	fi
 }
 
+# install_packages PACKAGE...: those of Debian's packages that are missing. Says
+# what it installs; quick and silent when nothing is missing.
+install_packages()
+{
+	local installed missing=() install log p
+	command -v apt-get >/dev/null || die "this needs Debian: there is no apt-get"
+
+	# shellcheck disable=SC2016 # dpkg-query expands it, not the shell
+	installed=$(dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' |
+		sed -n 's/\(:amd64\)\{0,1\} installed$//p')
+	for p; do
+		grep -qxF "$p" <<<"$installed" || missing+=("$p")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+
+	say "installing Debian packages: ${missing[*]}"
+	install=(env DEBIAN_FRONTEND=noninteractive
+		 apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300
+		 install --no-install-recommends)
+	log=$(mktemp)
+	if ! as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1; then
+		# The package lists are absent or older than the mirror: refresh, once.
+		say "refreshing the package lists"
+		if ! as_root apt-get -q -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 ||
+			! as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1; then
+			tail -n 20 "$log" >&2
+			rm -f "$log"
+			die "could not install the packages above: no network, or no rights?"
+		fi
+	fi
+	rm -f "$log"
+}
+
 # flavours [GROUP...]: all, or those of the groups, as they are listed.
 flavours()
 {

@@ -43,28 +43,4 @@ for f; do
 	esac
 done
 
-command -v apt-get >/dev/null || die "this needs Debian: there is no apt-get"
-
-# shellcheck disable=SC2016 # dpkg-query expands it, not the shell
-installed=$(dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' |
-	sed -n 's/\(:amd64\)\{0,1\} installed$//p')
-missing=()
-for p in "${packages[@]}"; do
-	grep -qxF "$p" <<<"$installed" || missing+=("$p")
-done
-[ ${#missing[@]} -gt 0 ] || exit 0
-
-say "installing Debian packages: ${missing[*]}"
-install=(env DEBIAN_FRONTEND=noninteractive
-	 apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300
-	 install --no-install-recommends)
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1 && exit 0
-
-# The package lists are absent or older than the mirror: refresh, once.
-say "refreshing the package lists"
-as_root apt-get -q -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 &&
-	as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1 && exit 0
-tail -n 20 "$log" >&2
-die "could not install the packages above: no network, or no rights?"
+install_packages "${packages[@]}"
