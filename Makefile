@@ -18,7 +18,7 @@ KDIR	?= $(or $(wildcard $(RUNNING)),cloud-6.1)
 FLAVOUR	 = $(or $(firstword $(KERNEL)),cloud-6.1)
 
 .PHONY: all modules lib selftests demo check check-debug check-all check-nightly \
-	fuzz model coverage soak style install modules-install dkms-install vm \
+	fuzz model coverage soak bench style install modules-install dkms-install vm \
 	vm-modules prepare clean help
 
 all: modules lib	## the module and the library
@@ -98,6 +98,9 @@ soak: vm-modules selftests	## THREADS=10000, cancels and kills, for MINUTES=60
 	@RPCCANCEL_SOAK_SECONDS=$$(($(MINUTES) * 60)) RPCCANCEL_SOAK_THREADS=$(THREADS) \
 		QEMU_ARGS="-m 6G" $(VM)/run.sh -k $(FLAVOUR) \
 		-t $$(($(MINUTES) * 60 + 3600)) selftests/soak/soak_test.sh
+
+bench:			## remote procedure calls, side by side with others' (an hour)
+	@selftests/bench/bench.sh
 
 style:			## checkpatch, sparse, clang-format, shellcheck, codespell
 	@selftests/style/style.sh
