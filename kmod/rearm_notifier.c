@@ -84,7 +84,6 @@ static void rpcc_rearm_sched_out(struct preempt_notifier *notifier,
 	struct rpcc_thread *t = container_of(notifier, struct rpcc_thread, rearm);
 
 	if (READ_ONCE(current->__state) == TASK_DEAD) {
-		rpcc_stage_atomic(RPCC_STAGE_DEATH_SEEN, t->task->pid);
 		irq_work_queue(&t->death);
 		return;
 	}
@@ -98,7 +97,6 @@ static void rpcc_rearm_sched_out(struct preempt_notifier *notifier,
 		return;
 	if (rpcc_rearm_wanted(t)) {
 		trace_rpccancel_rearm(t->task, t->refuse);
-		rpcc_stage_atomic(RPCC_STAGE_SLEEP_SEEN, t->task->pid);
 		irq_work_queue(&t->kick);
 	}
 }

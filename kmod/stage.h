@@ -20,9 +20,7 @@ enum rpcc_stage {
 	RPCC_STAGE_MATCHED,		/* with the lock, not refused yet */
 	RPCC_STAGE_DELIVERED,		/* without it, nobody is woken yet */
 	RPCC_STAGE_WORK_DONE,		/* only its last instructions are left */
-	RPCC_STAGE_SLEEP_SEEN,		/* with the run queue lock */
 	RPCC_STAGE_SLEEP_KICK,		/* in the irq_work */
-	RPCC_STAGE_DEATH_SEEN,		/* with the run queue lock */
 	RPCC_STAGE_DEATH_TOLD,		/* in the irq_work */
 	RPCC_STAGE_BURY,
 	RPCC_STAGE_BURIED,		/* only its last instructions are left */

@@ -26,9 +26,9 @@
  *  - data, or whatever else wakes it, and a thread that is seen going to sleep: the
  *    scheduler lets who wakes it wait until it has been switched out, and the
  *    irq_work is queued by then; they meet in the irq_work;
- *  - a step of the other side and a thread that is being switched out (stages
- *    "sleep-seen" and "death-seen"): the run queue lock is held there, which
- *    soon everybody waits for; they meet in the irq_works that follow;
+ *  - a step of the other side and a thread that is being switched out: the run
+ *    queue lock is held there, which soon everybody waits for; they meet in the
+ *    irq_works that follow;
  *  - the end of the module and anything that refers to it: EBUSY, but for the last
  *    instructions of work, which have dropped their reference.
  *
